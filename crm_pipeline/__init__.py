@@ -1,0 +1,1 @@
+"""Customer data platform for e-commerce and new retail, wired with Dagster."""

@@ -1,0 +1,181 @@
+"""The ledger's tables. Add here: what must survive any rebuild of the warehouse. Not here: anything derivable from raw files."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+LEDGER_VERSION = 1
+
+metadata = sa.MetaData()
+vault_metadata = sa.MetaData()
+
+# SQLite counts up only INTEGER keys; PostgreSQL wants the wide type.
+Sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+ledger_version = sa.Table(
+    "ledger_version", metadata, sa.Column("version", sa.Integer, primary_key=True)
+)
+
+inbox_files = sa.Table(
+    "inbox_files",
+    metadata,
+    sa.Column("inbox_seq", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("feed", sa.String, nullable=False),
+    sa.Column("channel", sa.String, nullable=False),
+    sa.Column("entity", sa.String, nullable=False),
+    sa.Column("file_sha256", sa.String(64), nullable=False),
+    sa.Column("file_name", sa.String, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("received_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("feed", "file_sha256"),
+    sqlite_autoincrement=True,
+)
+
+inbox_parts = sa.Table(
+    "inbox_parts",
+    metadata,
+    sa.Column("feed", sa.String, primary_key=True),
+    sa.Column("file_sha256", sa.String(64), primary_key=True),
+    sa.Column("contract_hash", sa.String(16), primary_key=True),
+    sa.Column("state", sa.String, nullable=False),  # active, superseded or refused
+    sa.Column("received_count", sa.BigInteger, nullable=False),
+    sa.Column("written_count", sa.BigInteger, nullable=False),
+    sa.Column("quarantined_count", sa.BigInteger, nullable=False),
+    sa.Column("part_path", sa.String),
+    sa.Column("quarantine_path", sa.String),
+    sa.Column("reason_code", sa.String),
+    sa.Column("message", sa.String),
+    sa.CheckConstraint("received_count = written_count + quarantined_count", name="one_in_one_out"),
+)
+# Exactly one contract hash per (feed, file) is active.
+sa.Index(
+    "inbox_parts_one_active",
+    inbox_parts.c.feed,
+    inbox_parts.c.file_sha256,
+    unique=True,
+    sqlite_where=inbox_parts.c.state == "active",
+    postgresql_where=inbox_parts.c.state == "active",
+)
+
+inbox_sightings = sa.Table(
+    "inbox_sightings",
+    metadata,
+    sa.Column("feed", sa.String, primary_key=True),
+    sa.Column("path", sa.String, primary_key=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("ctime_ns", sa.BigInteger, nullable=False),
+    sa.Column("inode", sa.String, nullable=False),
+    sa.Column("file_sha256", sa.String(64), nullable=False),
+)
+
+id_versions = sa.Table(
+    "id_versions",
+    metadata,
+    sa.Column("version", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("account_count", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+consents = sa.Table(
+    "consents",
+    metadata,
+    sa.Column("event_id", sa.String(32), primary_key=True),
+    sa.Column("channel", sa.String, nullable=False),
+    sa.Column("source_customer_id", sa.String, nullable=False),
+    sa.Column("contact_kind", sa.String, nullable=False),
+    sa.Column("contact_token", sa.String, nullable=False),
+    sa.Column("contact_mask", sa.String, nullable=False),
+    sa.Column("purpose", sa.String, nullable=False),
+    sa.Column("consent_channel", sa.String, nullable=False),
+    sa.Column("is_granted", sa.Boolean, nullable=False),
+    sa.Column("occurred_at", sa.DateTime, nullable=False),
+    sa.Column("known_at", sa.DateTime, nullable=False),
+    sa.Column("notice_version", sa.String),
+    sa.Column("evidence", sa.String),
+    sa.Column("feed", sa.String, nullable=False),
+    sa.Column("file_sha256", sa.String(64), nullable=False),
+)
+sa.Index(
+    "consents_by_contact", consents.c.contact_token, consents.c.purpose, consents.c.consent_channel
+)
+
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("claim_id", sa.String(32), primary_key=True),
+    sa.Column("decision_id", sa.String(32), nullable=False),
+    sa.Column("batch_id", sa.String(32), nullable=False),
+    sa.Column("contact_token", sa.String, nullable=False),
+    sa.Column("person_id", sa.String, nullable=False),
+    sa.Column("journey", sa.String, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("occurrence", sa.String, nullable=False),
+    sa.Column("content_version", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # claimed, sent, uncertain or failed
+    sa.Column("claimed_at", sa.DateTime, nullable=False),
+    sa.Column("sent_at", sa.DateTime),
+    sa.UniqueConstraint("contact_token", "journey", "step", "occurrence", name="once_per_contact"),
+    sa.UniqueConstraint("person_id", "journey", "step", "occurrence", name="once_per_person"),
+)
+sa.Index("claims_by_batch", claims.c.batch_id)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("batch_id", sa.String(32), primary_key=True),
+    sa.Column("journey", sa.String, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("as_of_date", sa.Date, nullable=False),
+    sa.Column("slice_sha256", sa.String(64), nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # writing or written
+    sa.Column("path", sa.String),
+    sa.Column("message_count", sa.BigInteger),
+    sa.Column("file_sha256", sa.String(64)),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+)
+
+history_slices = sa.Table(
+    "history_slices",
+    metadata,
+    sa.Column("table_name", sa.String, primary_key=True),
+    sa.Column("as_of_date", sa.Date, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("row_count", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("is_active", sa.Boolean, nullable=False),
+)
+sa.Index(
+    "history_slices_one_active",
+    history_slices.c.table_name,
+    history_slices.c.as_of_date,
+    unique=True,
+    sqlite_where=history_slices.c.is_active.is_(True),
+    postgresql_where=history_slices.c.is_active.is_(True),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("audit_id", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("detail", sa.String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+vault = sa.Table(
+    "vault",
+    vault_metadata,
+    sa.Column("token", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("clear_value", sa.String, nullable=False),
+    sa.Column("mask", sa.String, nullable=False),
+    sa.Column("key_id", sa.String, nullable=False),
+)
