@@ -1,1 +1,5 @@
-"""Plain Python behind the wiring. Add here: logic that needs no orchestrator. Not here: anything that imports Dagster."""
+"""Plain Python behind the wiring.
+
+Add here: logic that needs no orchestrator.
+Not here: anything that imports Dagster.
+"""

@@ -1,10 +1,14 @@
-"""The project's exceptions. Add here: a kind of failure a caller tells apart. Not here: messages (they belong to the raiser)."""
+"""The project's exceptions.
+
+Add here: a kind of failure a caller tells apart.
+Not here: messages (they belong to the raiser).
+"""
 
 from __future__ import annotations
 
 
 class CrmError(Exception):
-    """Base of every error a user is meant to read: what is wrong, where, and what to do about it."""
+    """Base of every error a user is meant to read: what is wrong, where, and what to do."""
 
     def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
         self.what = what

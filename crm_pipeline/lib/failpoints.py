@@ -1,4 +1,8 @@
-"""Named places where a test may break the process. Add here: kinds of breakage. Not here: the places (they call ``failpoint``)."""
+"""Named places where a test may break the process.
+
+Add here: kinds of breakage.
+Not here: the places (they call ``failpoint``).
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,16 @@ import time
 _passes: dict[str, int] = {}
 
 
-class InjectedFailure(RuntimeError):
+class InjectedFailureError(RuntimeError):
     """Raised on purpose by ``CRM_FAIL=<name>:raise``."""
 
 
 def failpoint(name: str) -> None:
-    """Breaks here when ``CRM_FAIL`` names this point, else does nothing.
+    """Breaks here when ``CRM_FAIL`` names this point.
 
     ``CRM_FAIL=name:kill|raise|enospc|sleep@n``: kill -9 this process, raise
-    :class:`InjectedFailure`, raise ENOSPC, or sleep, the ``n``-th time (default first) the point
-    is passed; ``sleep`` waits ``CRM_FAIL_SECONDS`` (default 1).
+    :class:`InjectedFailureError`, raise ENOSPC, or sleep, the ``n``-th time (default
+    first) the point is passed; ``sleep`` waits ``CRM_FAIL_SECONDS`` (default 1).
     """
     setting = os.environ.get("CRM_FAIL")
     if not setting:
@@ -34,7 +38,7 @@ def failpoint(name: str) -> None:
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "raise":
-        raise InjectedFailure(name)
+        raise InjectedFailureError(name)
     elif kind == "enospc":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
     elif kind == "sleep":

@@ -1,4 +1,8 @@
-"""Files that are whole or absent. Add here: ways to write and hash files safely. Not here: what stands in them."""
+"""Files that are whole or absent.
+
+Add here: ways to write and hash files safely.
+Not here: what stands in them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ Compression = Literal["zstd", "snappy", "none"]
 
 
 def fsync_dir(folder: Path) -> None:
-    """Makes renames inside ``folder`` survive a power loss; a no-op where folders cannot be opened."""
+    """Makes renames inside ``folder`` survive a power loss, where folders can be opened."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except PermissionError:  # Windows does not open folders; NTFS journals the rename itself
@@ -41,7 +45,7 @@ def fsync_file(path: Path) -> None:
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``target`` and moves it into place, durably, when the block succeeds.
+    """Yields a temporary path beside ``target`` and moves it there, durably, at success.
 
     A reader sees the old file or the whole new one. A crash leaves at most a ``.tmp-`` file,
     which :func:`sweep_temporaries` removes.
@@ -51,7 +55,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         fsync_file(temporary)
-        os.replace(temporary, target)
+        temporary.replace(target)
         fsync_dir(target.parent)
     finally:
         temporary.unlink(missing_ok=True)

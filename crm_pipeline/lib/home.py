@@ -1,4 +1,8 @@
-"""Where everything of one deployment lives. Add here: paths below ``CRM_HOME``. Not here: what the files mean."""
+"""Where everything of one deployment lives.
+
+Add here: paths below ``CRM_HOME``.
+Not here: what the files mean.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +92,7 @@ class CrmHome:
         return self.root / "settings.env"
 
     def ensure(self) -> CrmHome:
-        """Creates the folders; those that hold clear identifiers are readable by the owner alone."""
+        """Creates the folders; those with clear identifiers are readable by the owner alone."""
         self.root.mkdir(parents=True, exist_ok=True)
         private = (self.raw, self.conformed, self.quarantine, self.ledger_dir, self.outbox)
         open_to_all = (

@@ -1,4 +1,8 @@
-"""What a person at the terminal sees while a long step runs. Add here: ways to say it. Not here: log records for machines."""
+"""What a person at the terminal sees while a long step runs.
+
+Add here: ways to say it.
+Not here: log records for machines.
+"""
 
 from __future__ import annotations
 

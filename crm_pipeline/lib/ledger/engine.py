@@ -17,7 +17,7 @@ BUSY_TIMEOUT_MS = 30_000
 
 
 def open_ledger(home: CrmHome) -> sa.Engine:
-    """Opens the ledger of ``home`` (SQLite by default, PostgreSQL by ``CRM_LEDGER_URL``), creating its tables.
+    """Opens the ledger: SQLite in ``home``, or PostgreSQL by ``CRM_LEDGER_URL``.
 
     Raises:
         LedgerError: the ledger was there before and is gone, is damaged, or is of a newer version.
@@ -45,7 +45,7 @@ def open_vault(home: CrmHome) -> sa.Engine:
 
 
 def _refuse_a_lost_ledger(home: CrmHome, path: Path) -> None:
-    """An empty ledger would forget consents and claims, so one that vanished is never recreated silently."""
+    """An empty ledger would forget consents and claims: one that vanished is never recreated."""
     if path.exists() or not home.published.exists():
         return
     if any(home.published.iterdir()):
@@ -103,6 +103,6 @@ def _check_version(engine: sa.Engine) -> None:
             )
         elif found != schema.LEDGER_VERSION:
             raise LedgerError(
-                f"the ledger has version {found}; this program knows version {schema.LEDGER_VERSION}",
+                f"the ledger has version {found}, this program knows {schema.LEDGER_VERSION}",
                 remedy="install the matching version of crm_pipeline, or migrate the ledger",
             )

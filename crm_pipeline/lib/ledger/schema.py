@@ -1,4 +1,8 @@
-"""The ledger's tables. Add here: what must survive any rebuild of the warehouse. Not here: anything derivable from raw files."""
+"""The ledger's tables.
+
+Add here: what must survive any rebuild of the warehouse.
+Not here: anything derivable from raw files.
+"""
 
 from __future__ import annotations
 
