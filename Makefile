@@ -1,0 +1,91 @@
+# The project's commands. Add here: a command people type. Not here: how it works (the crm command, .ci/).
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+SHELL := /bin/sh
+
+# Without .pyc files every command imports for twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+export DAGSTER_DISABLE_TELEMETRY := yes
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export GX_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+# Options, read by the recipes from the environment so that paths may hold spaces.
+export PYTHON EXAMPLE LANDING JOB AS_OF PORT CRM_HOME
+
+BIN := .venv/bin
+PYTEST_OPTIONS ?= -n 2 --dist loadscope
+
+# Where the data lives: CRM_HOME, else a folder named after what is run, else data/.
+SET_HOME = if [ -n "$$CRM_HOME" ]; then home=$$CRM_HOME; \
+	elif [ -n "$$LANDING" ]; then home=$$PWD/data-$$(basename "$$LANDING"); \
+	elif [ -n "$$EXAMPLE" ]; then home=$$PWD/data-$$EXAMPLE; \
+	else home=$$PWD/data; fi
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options of run and ui: LANDING=folder  EXAMPLE=name  JOB=nightly|monthly  AS_OF=2011-12-09  PORT=3000"
+	@echo "  CRM_HOME=/abs/path chooses where data is kept; PYTHON=python3.12 chooses the interpreter."
+
+.PHONY: setup
+setup: ## Create or refresh .venv from requirements.lock
+	@.ci/bootstrap
+
+.PHONY: run
+run: setup ## Run the pipeline once (real example data, or LANDING=your folder)
+	@.ci/preflight --disk 1000
+	@$(SET_HOME); set -- --home "$$home"; \
+	if [ -n "$$LANDING" ] && [ -n "$$EXAMPLE" ]; then \
+		echo "make: LANDING and EXAMPLE exclude each other; give one of them." >&2; exit 2; fi; \
+	if [ -n "$$LANDING" ]; then set -- "$$@" --landing "$$LANDING"; \
+	else set -- "$$@" --example "$${EXAMPLE:-online_retail}"; fi; \
+	if [ -n "$$JOB" ]; then set -- "$$@" --job "$$JOB"; fi; \
+	if [ -n "$$AS_OF" ]; then set -- "$$@" --as-of "$$AS_OF"; fi; \
+	exec $(BIN)/crm run "$$@"
+
+.PHONY: ui
+ui: setup ## Open the Dagster UI on 127.0.0.1 (PORT=3000)
+	@$(SET_HOME); exec $(BIN)/crm ui --home "$$home" --port "$${PORT:-3000}"
+
+.PHONY: test
+test: setup check ## Run the checks and the whole test suite
+	$(BIN)/python -m pytest -m "not soak" $(PYTEST_OPTIONS)
+
+.PHONY: check
+check: setup ## Lint, types, SQL style, rules and YAML, dbt parse, definitions, generated docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --config dbt_project/.sqlfluff dbt_project
+	$(BIN)/crm check
+	$(BIN)/python -m crm_pipeline.lib.docs --check
+
+.PHONY: docs
+docs: setup ## Write the generated documentation anew
+	$(BIN)/python -m crm_pipeline.lib.docs
+
+.PHONY: bench
+bench: setup ## Measure against the hand-written script (benchmarks/)
+	$(BIN)/python -m benchmarks
+
+.PHONY: soak
+soak: setup ## Run the long tests: crashes at random moments, overlapping runs
+	$(BIN)/python -m pytest -m soak
+
+.PHONY: screenshots
+screenshots: setup ## Take the pictures of the README anew (needs Chromium and a home that was run)
+	@$(SET_HOME); exec $(BIN)/python docs/make_screenshots.py --home "$$home"
+
+.PHONY: lock
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/python .ci/uv_with_pip_settings.py pip compile --universal --python-version 3.11 \
+		--generate-hashes --extra dev --upgrade --quiet -o requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove the environment and caches (data/ stays)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
+	rm -rf examples/online_retail/landing dbt_project/target dbt_project/logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
