@@ -1,0 +1,34 @@
+"""The list of generated pages.
+
+Add here: a page and the function that renders it.
+Not here: how one page is made (one module each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from crm_pipeline.lib.docs import bad_inputs_table, entity_pages, requirements_table
+
+Problems = list[str]
+
+PAGES: dict[str, Callable[[Path], str]] = {
+    "docs/requirements.md": requirements_table.render,
+    "docs/bad_inputs.md": bad_inputs_table.render,
+    "docs/entities.md": entity_pages.render,
+}
+CHECKS: tuple[Callable[[Path], Problems], ...] = (
+    requirements_table.find_problems,
+    bad_inputs_table.find_problems,
+)
+
+
+def render_pages(root: Path) -> dict[Path, str]:
+    """Absolute path of every generated page -> the text it must hold."""
+    return {root / name: render(root) for name, render in PAGES.items()}
+
+
+def find_problems(root: Path) -> Problems:
+    """Contradictions between tables and tests, one sentence each."""
+    return [problem for check in CHECKS for problem in check(root)]
