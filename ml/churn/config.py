@@ -1,0 +1,49 @@
+"""Every number of the churn model, with its reason.
+
+Add here: settings. Not here: learned parameters.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["ChurnModelConfig"]
+
+
+@dataclass(frozen=True)
+class ChurnModelConfig:
+    """Settings of ``ChurnModel``."""
+
+    # A customer without an order in this many days after the cut-off has churned.
+    horizon_days: int = 90
+
+    # Below these the caller does better with BG/NBD (measured: 5,000 customers are level).
+    min_customers: int = 200
+    # Fewest rows of each outcome, in the training part and in the held-out part.
+    min_positives: int = 30
+    # One to learn from and a later one to calibrate on.
+    min_cutoffs: int = 2
+
+    # Trees: shallow, with large leaves; customer data is noisy.
+    max_rounds: int = 600
+    early_stopping_rounds: int = 40
+    learning_rate: float = 0.03
+    max_depth: int = 3
+    min_child_weight: float = 20.0
+    row_share: float = 0.8
+    column_share: float = 0.6
+    l2_penalty: float = 5.0
+    # Knowledge, not data: longer silence never makes an order more likely.
+    increasing_features: tuple[str, ...] = ("days_since_last_order", "silence_ratio")
+
+    # Logistic regression: inverse penalty on standardised inputs; share in the blend.
+    logistic_inverse_penalty: float = 1.0
+    logistic_weight: float = 0.5
+
+    # Calibration may stretch or flatten the blend by at most this much; outside, it is noise.
+    min_calibration_slope: float = 0.2
+    max_calibration_slope: float = 5.0
+
+    seed: int = 20
+    # One thread adds floats in one order: equal scores on any machine.
+    n_threads: int = 1
+    # Decimals kept in predictions, so that equal inputs give equal files on any machine.
+    decimals: int = 6
