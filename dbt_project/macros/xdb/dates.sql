@@ -1,0 +1,63 @@
+{# Dates and zones. Instants are naive timestamps in UTC on every engine. #}
+
+{# The local day of a UTC instant in the business zone. #}
+{% macro to_business_date(instant) -%}
+    cast({{ to_business_time(instant) }} as date)
+{%- endmacro %}
+
+{# The local wall clock of a UTC instant in the business zone. #}
+{% macro to_business_time(instant) -%}
+    {{ return(adapter.dispatch('to_business_time')(instant)) }}
+{%- endmacro %}
+
+{% macro default__to_business_time(instant) -%}
+    ({{ instant }} at time zone 'UTC') at time zone '{{ var("business_timezone") }}'
+{%- endmacro %}
+
+{% macro spark__to_business_time(instant) -%}
+    from_utc_timestamp({{ instant }}, '{{ var("business_timezone") }}')
+{%- endmacro %}
+
+{# The UTC instant of midnight at the start of a local day. #}
+{% macro local_midnight_at(day) -%}
+    {{ return(adapter.dispatch('local_midnight_at')(day)) }}
+{%- endmacro %}
+
+{% macro default__local_midnight_at(day) -%}
+    (cast({{ day }} as timestamp) at time zone '{{ var("business_timezone") }}') at time zone 'UTC'
+{%- endmacro %}
+
+{% macro spark__local_midnight_at(day) -%}
+    to_utc_timestamp(cast({{ day }} as timestamp), '{{ var("business_timezone") }}')
+{%- endmacro %}
+
+{# The day `days` after (before, when negative) a date. #}
+{% macro add_days(day, days) -%}
+    {{ return(adapter.dispatch('add_days')(day, days)) }}
+{%- endmacro %}
+
+{% macro default__add_days(day, days) -%}
+    ({{ day }} + cast({{ days }} as integer))
+{%- endmacro %}
+
+{% macro spark__add_days(day, days) -%}
+    date_add({{ day }}, cast({{ days }} as int))
+{%- endmacro %}
+
+{# Whole days from one date to another. #}
+{% macro days_between(earlier, later) -%}
+    {{ return(adapter.dispatch('days_between')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__days_between(earlier, later) -%}
+    cast({{ later }} - {{ earlier }} as integer)
+{%- endmacro %}
+
+{% macro spark__days_between(earlier, later) -%}
+    datediff({{ later }}, {{ earlier }})
+{%- endmacro %}
+
+{# The last day of the month before a date. #}
+{% macro last_day_of_previous_month(day) -%}
+    {{ add_days("cast(date_trunc('month', " ~ day ~ ") as date)", -1) }}
+{%- endmacro %}

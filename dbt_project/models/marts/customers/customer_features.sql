@@ -1,0 +1,1 @@
+{{ customer_features_at(ref('int_feature_cutoffs'), ref('int_customer_days')) }}

@@ -1,0 +1,49 @@
+with
+
+orders as (select * from {{ ref('int_orders_refunded') }}),
+
+source_customers as (select * from {{ ref('source_customers') }}),
+
+identified as (
+
+    select
+        orders.*,
+        source_customers.customer_id,
+        orders.gross_exact_amount - orders.refund_exact_amount as net_exact_amount
+    from orders
+    left join source_customers
+        on
+            orders.channel = source_customers.channel
+            and orders.source_customer_id = source_customers.source_customer_id
+
+),
+
+final as (
+
+    select
+        channel,
+        order_id,
+        document_kind,
+        source_customer_id,
+        customer_id,
+        ordered_at,
+        business_date,
+        cast(extract(hour from {{ to_business_time('ordered_at') }}) as integer) as business_hour,
+        currency,
+        {{ half_even('gross_exact_amount') }} as gross_amount,
+        {{ half_even('refund_exact_amount') }} as refund_amount,
+        {{ half_even('net_exact_amount') }} as net_amount,
+        cast(net_exact_amount as decimal(38, 9)) as net_exact_amount,
+        cast(line_count as bigint) as line_count,
+        cast(sale_line_count as bigint) as sale_line_count,
+        cast(item_quantity as decimal(18, 3)) as item_quantity,
+        document_kind = 'sale' and coalesce(refund_exact_amount > 0, false) as is_refunded,
+        is_cancelled,
+        payment_method,
+        store_id,
+        country_name
+    from identified
+
+)
+
+select * from final

@@ -1,0 +1,1 @@
+{{ classify_repeats('order_lines', 'ordered_at') }}

@@ -1,0 +1,25 @@
+with
+
+current_products as (
+
+    {{ current_records('products', ref('stg_product_repeats')) }}
+
+),
+
+final as (
+
+    select
+        channel,
+        sku,
+        product_name,
+        category_name,
+        brand_name,
+        list_price_amount,
+        currency,
+        is_premium,
+        known_at
+    from current_products
+
+)
+
+select * from final

@@ -1,0 +1,1 @@
+{{ classify_repeats('refunds', 'refunded_at') }}

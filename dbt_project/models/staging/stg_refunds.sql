@@ -1,0 +1,26 @@
+with
+
+current_refunds as (
+
+    {{ current_records('refunds', ref('stg_refund_repeats'), 'refunded_at') }}
+
+),
+
+final as (
+
+    select
+        channel,
+        refund_id,
+        order_id,
+        source_customer_id,
+        refunded_at,
+        {{ to_business_date('refunded_at') }} as business_date,
+        refund_amount,
+        currency,
+        refund_reason,
+        sku
+    from current_refunds
+
+)
+
+select * from final

@@ -1,0 +1,382 @@
+"""Warehouses for dbt tests: the source tables, typed, from a few rows; dbt through its command line.
+
+Add here: what several dbt tests need. Not here: assertions, rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+RECORD_COLUMNS = {
+    "feed": "varchar",
+    "channel": "varchar",
+    "file_sha256": "varchar",
+    "record_number": "bigint",
+    "record_id": "varchar",
+    "content_hash": "varchar",
+    "source_version": "timestamp",
+    "known_at": "timestamp",
+}
+ENTITY_COLUMNS: dict[str, dict[str, str]] = {
+    "order_lines": {
+        "order_id": "varchar",
+        "line_number": "integer",
+        "source_customer_id": "varchar",
+        "ordered_at": "timestamp",
+        "sku": "varchar",
+        "product_name": "varchar",
+        "quantity": "decimal(18,3)",
+        "unit_price_amount": "decimal(18,6)",
+        "currency": "varchar",
+        "line_kind": "varchar",
+        "item_class": "varchar",
+        "country_name": "varchar",
+        "store_id": "varchar",
+    },
+    "orders": {
+        "order_id": "varchar",
+        "source_customer_id": "varchar",
+        "ordered_at": "timestamp",
+        "order_status": "varchar",
+        "paid_amount": "decimal(18,6)",
+        "shipping_amount": "decimal(18,6)",
+        "discount_amount": "decimal(18,6)",
+        "currency": "varchar",
+        "payment_method": "varchar",
+        "store_id": "varchar",
+    },
+    "refunds": {
+        "refund_id": "varchar",
+        "order_id": "varchar",
+        "source_customer_id": "varchar",
+        "refunded_at": "timestamp",
+        "refund_amount": "decimal(18,6)",
+        "currency": "varchar",
+        "refund_reason": "varchar",
+        "sku": "varchar",
+    },
+    "accounts": {
+        "source_customer_id": "varchar",
+        "registered_at": "timestamp",
+        "display_name": "varchar",
+        "gender": "varchar",
+        "birth_date": "date",
+        "city_name": "varchar",
+        "country_name": "varchar",
+    },
+    "products": {
+        "sku": "varchar",
+        "product_name": "varchar",
+        "category_name": "varchar",
+        "brand_name": "varchar",
+        "list_price_amount": "decimal(18,6)",
+        "currency": "varchar",
+        "is_premium": "boolean",
+    },
+}
+OTHER_TABLES: dict[str, dict[str, str]] = {
+    "ledger.inbox_files": {
+        "feed": "varchar",
+        "channel": "varchar",
+        "entity": "varchar",
+        "file_sha256": "varchar",
+        "inbox_seq": "bigint",
+        "state": "varchar",
+        "received_count": "bigint",
+        "written_count": "bigint",
+        "quarantined_count": "bigint",
+        "reason_code": "varchar",
+    },
+    "ledger.consents": {
+        "channel": "varchar",
+        "source_customer_id": "varchar",
+        "contact_kind": "varchar",
+        "contact_token": "varchar",
+        "contact_mask": "varchar",
+        "purpose": "varchar",
+        "consent_channel": "varchar",
+        "is_granted": "boolean",
+        "occurred_at": "timestamp",
+        "known_at": "timestamp",
+        "notice_version": "varchar",
+        "evidence": "varchar",
+        "feed": "varchar",
+        "file_sha256": "varchar",
+    },
+    "ledger.claims": {
+        "claim_id": "varchar",
+        "decision_id": "varchar",
+        "batch_id": "varchar",
+        "contact_token": "varchar",
+        "person_id": "varchar",
+        "journey": "varchar",
+        "step": "varchar",
+        "occurrence": "varchar",
+        "state": "varchar",
+        "claimed_at": "timestamp",
+    },
+    "quarantine.records": {
+        "feed": "varchar",
+        "channel": "varchar",
+        "entity": "varchar",
+        "file_sha256": "varchar",
+        "record_number": "bigint",
+        "reason_code": "varchar",
+        "column_name": "varchar",
+    },
+    "history.official_rfm_tiers": {
+        "as_of_date": "date",
+        "customer_id": "varchar",
+        "rfm_tier": "varchar",
+        "ladder": "varchar",
+        "reason": "varchar",
+    },
+    "history.outreach_decisions": {
+        "decision_id": "varchar",
+        "customer_id": "varchar",
+        "journey": "varchar",
+        "step": "varchar",
+        "occurrence": "varchar",
+        "outcome": "varchar",
+        "rule_id": "varchar",
+        "consent_channel": "varchar",
+        "contact_token": "varchar",
+        "contact_mask": "varchar",
+        "purpose": "varchar",
+        "content_id": "varchar",
+        "planned_send_at": "timestamp",
+        "valid_until": "timestamp",
+        "decided_at": "timestamp",
+        "as_of_date": "date",
+        "evidence": "varchar",
+    },
+    "identity.customer_accounts": {
+        "channel": "varchar",
+        "source_customer_id": "varchar",
+        "customer_id": "varchar",
+    },
+    "scores.churn_scores": {
+        "customer_id": "varchar",
+        "as_of_date": "date",
+        "churn_probability": "double",
+        "model_version": "varchar",
+        "scored_at": "timestamp",
+    },
+    "scores.clv_scores": {
+        "customer_id": "varchar",
+        "as_of_date": "date",
+        "predicted_clv": "double",
+        "probability_alive": "double",
+        "expected_orders": "double",
+        "expected_order_value": "double",
+        "horizon_days": "integer",
+        "model_version": "varchar",
+        "scored_at": "timestamp",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivered file of the test: its records in order, and how many were held at the door."""
+
+    feed: str
+    channel: str
+    entity: str
+    records: list[dict[str, Any]]
+    quarantined_count: int = 0
+
+    @property
+    def file_sha256(self) -> str:
+        """A stand-in for the hash of the bytes: the hash of the records."""
+        return _hash([self.feed, self.entity, self.records])
+
+
+def create_sources(warehouse: Path) -> None:
+    """Creates every source table of the dbt project, empty."""
+    tables = {
+        f"conformed.{entity}": RECORD_COLUMNS | columns
+        for entity, columns in ENTITY_COLUMNS.items()
+    } | OTHER_TABLES
+    with duckdb.connect(str(warehouse)) as connection:
+        for name, columns in tables.items():
+            connection.execute(f"create schema if not exists {name.split('.')[0]}")
+            typed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+            connection.execute(f"create table {name} ({typed})")
+
+
+def insert(warehouse: Path, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Inserts rows by column name; a column that a row lacks is null."""
+    rows = list(rows)
+    if not rows:
+        return
+    columns = sorted({column for row in rows for column in row})
+    marks = ", ".join("?" for _ in columns)
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.executemany(
+            f"insert into {table} ({', '.join(columns)}) values ({marks})",
+            [[row.get(column) for column in columns] for row in rows],
+        )
+
+
+def deliver(warehouse: Path, deliveries: Iterable[Delivery]) -> None:
+    """Writes deliveries as the channel door would: conformed records and the inbox, in this order."""
+    with duckdb.connect(str(warehouse)) as connection:
+        row = connection.execute(
+            "select coalesce(max(inbox_seq), 0) from ledger.inbox_files"
+        ).fetchone()
+    first = row[0] + 1 if row else 1
+    for sequence, delivery in enumerate(deliveries, start=first):
+        written = [
+            _conformed(delivery, number, record)
+            for number, record in enumerate(delivery.records, start=1)
+        ]
+        insert(warehouse, f"conformed.{delivery.entity}", written)
+        insert(
+            warehouse,
+            "ledger.inbox_files",
+            [
+                {
+                    "feed": delivery.feed,
+                    "channel": delivery.channel,
+                    "entity": delivery.entity,
+                    "file_sha256": delivery.file_sha256,
+                    "inbox_seq": sequence,
+                    "state": "active",
+                    "received_count": len(written) + delivery.quarantined_count,
+                    "written_count": len(written),
+                    "quarantined_count": delivery.quarantined_count,
+                }
+            ],
+        )
+
+
+def identify_every_account(warehouse: Path) -> None:
+    """One customer per source account, as the identity step would give before any link."""
+    query = """
+        insert into identity.customer_accounts
+        select distinct channel, source_customer_id, 'c-' || channel || '-' || source_customer_id
+        from (
+            select channel, source_customer_id from conformed.order_lines
+            union all select channel, source_customer_id from conformed.orders
+            union all select channel, source_customer_id from conformed.refunds
+            union all select channel, source_customer_id from conformed.accounts
+            union all select channel, source_customer_id from ledger.consents
+        )
+        where source_customer_id is not null
+            and (channel, source_customer_id) not in (
+                select channel, source_customer_id from identity.customer_accounts
+            )
+    """
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(query)
+
+
+def run_dbt(
+    warehouse: Path, work: Path, *arguments: str, **variables: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs dbt in its own process, as the pipeline does; the caller looks at the return code."""
+    command = [
+        str(Path(sys.executable).with_name("dbt")),
+        *arguments,
+        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+        *("--target-path", str(work / "target"), "--log-path", str(work / "logs")),
+        *("--vars", json.dumps(variables)),
+    ]
+    return subprocess.run(
+        command,
+        env=os.environ | {"CRM_WAREHOUSE_PATH": str(warehouse)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def build(warehouse: Path, work: Path, *arguments: str, **variables: Any) -> None:
+    """Builds the project and fails with dbt's own words when a model or a test does."""
+    settings = {
+        "as_of_date": "2024-06-30",
+        "business_timezone": "Asia/Shanghai",
+        "reporting_currency": "CNY",
+    }
+    done = run_dbt(warehouse, work, "build", *arguments, **(settings | variables))
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def read(warehouse: Path, query: str) -> list[dict[str, Any]]:
+    """Rows of a query as dictionaries."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        cursor = connection.execute(query)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def model_seconds(work: Path) -> dict[str, float]:
+    """Execution time of every node of the last build."""
+    results = json.loads((work / "target" / "run_results.json").read_text())["results"]
+    return {result["unique_id"]: result["execution_time"] for result in results}
+
+
+def order_line(order_id: str, ordered_at: str, **columns: Any) -> dict[str, Any]:
+    """A sale line of one piece with sensible columns; ``columns`` overrides them."""
+    return {
+        "order_id": order_id,
+        "line_number": 1,
+        "source_customer_id": "a1",
+        "ordered_at": ordered_at,
+        "sku": "TEA",
+        "product_name": "Green tea",
+        "quantity": "1",
+        "unit_price_amount": "10",
+        "currency": "CNY",
+        "line_kind": "sale",
+        "item_class": "product",
+    } | columns
+
+
+_NATURAL_KEYS = {
+    "order_lines": ("order_id", "line_number"),
+    "orders": ("order_id",),
+    "refunds": ("refund_id",),
+    "accounts": ("source_customer_id",),
+    "products": ("sku",),
+}
+_EVENT_COLUMNS = {"order_lines": "ordered_at", "orders": "ordered_at", "refunds": "refunded_at"}
+
+
+def _conformed(delivery: Delivery, number: int, record: dict[str, Any]) -> dict[str, Any]:
+    """A record with the columns every entity has; version and known_at may be given in it."""
+    content = {
+        column: value for column, value in record.items() if column not in RECORD_COLUMNS
+    }
+    key = [record.get(column) for column in _NATURAL_KEYS[delivery.entity]]
+    event_at = record.get(_EVENT_COLUMNS.get(delivery.entity, "registered_at"))
+    return {
+        "feed": delivery.feed,
+        "channel": delivery.channel,
+        "file_sha256": delivery.file_sha256,
+        "record_number": number,
+        "record_id": _hash([delivery.channel, delivery.entity, key])[:32],
+        "content_hash": _hash(content)[:32],
+        "source_version": record.get("source_version"),
+        "known_at": record.get("known_at") or event_at or datetime(2024, 1, 1),
+        **content,
+    }
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
