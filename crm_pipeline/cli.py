@@ -1,0 +1,137 @@
+"""The operators' console script ``crm``.
+
+Add here: commands, their options and what they print.
+Not here: the work (``runner.py`` and ``lib``).
+
+Imports that need seconds are made inside the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from crm_pipeline.lib.errors import CrmError
+from crm_pipeline.lib.home import CrmHome
+
+PROJECT = Path(__file__).parent.parent
+DEFAULT_EXAMPLE = "online_retail"
+
+
+class _Commands(click.Group):
+    """Prints what a user is meant to read instead of a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except CrmError as error:
+            click.echo(f"\n{type(error).__name__}: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="crm_pipeline")
+def main() -> None:
+    """Customer data platform: channel files in, one customer in the middle, proven outreach out."""
+
+
+home_option = click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    envvar="CRM_HOME",
+    default=PROJECT / "data",
+    show_default="CRM_HOME, or data/ in the checkout",
+    help="Root folder of all data of this deployment.",
+)
+
+
+def _open(home: Path) -> CrmHome:
+    from crm_pipeline.lib.dagster_home import prepare_environment
+
+    opened = CrmHome(home.absolute())
+    prepare_environment(opened)
+    return opened
+
+
+@main.command()
+@home_option
+@click.option("--landing", type=click.Path(path_type=Path), help="Landing folder, read in place.")
+@click.option("--example", help=f"An example of this checkout [default: {DEFAULT_EXAMPLE}].")
+@click.option("--job", type=click.Choice(["nightly", "monthly"]), default="nightly")
+@click.option("--as-of", help="Business day to build, YYYY-MM-DD; default: the home's rule.")
+def run(
+    home: Path, landing: Path | None, example: str | None, job: str, as_of: str | None
+) -> None:
+    """Landing to published warehouse for one business day, then the outreach sensors."""
+    from crm_pipeline.run_command import run_once
+
+    run_once(_open(home), landing=landing, example=example, job=job, as_of=as_of)
+
+
+@main.command()
+@home_option
+@click.option("--port", type=int, default=3000, show_default=True)
+@click.option("--read-only", is_flag=True, help="A viewer that can launch nothing.")
+def ui(home: Path, port: int, read_only: bool) -> None:
+    """The Dagster UI of a home, on this machine only."""
+    opened = _open(home)
+    command = ["dagster-webserver", "--read-only"] if read_only else ["dagster", "dev"]
+    command += ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    click.echo(f"home {opened.root}\nUI   http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    executable = Path(sys.executable).with_name(command[0])
+    os.chdir(PROJECT)
+    os.execv(executable, command)
+
+
+@main.command()
+def check() -> None:
+    """Rule tables, YAML files, the dbt project and all definitions, without touching data."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = _open(Path(folder))
+        from crm_pipeline.definitions import defs
+
+        definitions = defs()
+        dg_assets = definitions.resolve_asset_graph().get_all_asset_keys()
+        for job in definitions.resolve_all_job_defs():
+            definitions.resolve_job_def(job.name)
+        click.echo(f"ok: {len(dg_assets)} assets load ({home.root.name})")
+
+
+@main.command()
+@home_option
+@click.option("--feed", help="Only this feed [default: every feed with quarantined records].")
+def replay(home: Path, feed: str | None) -> None:
+    """Puts kept raw files through today's mapping again, the quarantined ones first of all."""
+    from crm_pipeline.run_command import replay_feeds
+
+    replay_feeds(_open(home), feed)
+
+
+@main.command()
+@home_option
+def recover(home: Path) -> None:
+    """Clears what a crash left behind; safe at any time."""
+    from crm_pipeline.run_command import recover_home
+
+    recover_home(_open(home))
+
+
+@main.command("hash")
+@home_option
+def result_hash(home: Path) -> None:
+    """Result hash of the published build: equal hashes mean equal marts and metrics."""
+    from crm_pipeline.lib.publish.result_hash import hash_published
+
+    hashes = hash_published(_open(home).published / "current" / "crm.duckdb")
+    for table, digest in sorted(hashes.tables.items()):
+        click.echo(f"{digest}  {table}")
+    click.echo(f"{hashes.total}  total")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""One journey: from decisions on record to a batch file, never twice.
+
+Add here: what Dagster is told about a journey's batches.
+Not here: who is decided for (``lib/outreach/decisions.py``) and how a message is claimed
+(``lib/outreach/batch.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+from pydantic import BaseModel
+
+from crm_pipeline.lib.history import active_slice
+from crm_pipeline.lib.outreach.batch import is_written, write_batch
+from crm_pipeline.lib.outreach.journey import JourneySpec
+from crm_pipeline.lib.publish.publish import current_manifest
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import Clock, Deployment
+
+DECISIONS = "outreach_decisions"
+SLICE_TAG = "crm/decisions"
+MAX_ATTEMPTS = 3
+
+
+@dataclass
+class OutreachJourney(dg.Component):
+    """Audience + steps → batch asset, job and sensor. The YAML is a :class:`JourneySpec`."""
+
+    spec: JourneySpec
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        return JourneySpec
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> OutreachJourney:
+        if not isinstance(attributes, JourneySpec):
+            raise TypeError(f"an OutreachJourney needs attributes, found {attributes!r}")
+        return cls(spec=attributes)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        journey = self.spec
+        key = dg.AssetKey(["outbox", f"{journey.journey}_batch"])
+
+        @dg.asset(
+            key=key,
+            deps=[dg.AssetKey(["history", DECISIONS])],
+            group_name="outbox",
+            kinds={"python", "csv"},
+            owners=["team:crm"],
+            partitions_def=business_days(),
+            description=f"{journey.description} Claims each message in the ledger, then writes "
+            "the batch file. Re-running writes nothing twice.",
+            code_version="1",
+        )
+        def batch(
+            context: dg.AssetExecutionContext, deployment: Deployment, clock: Clock
+        ) -> dg.MaterializeResult:
+            report = write_batch(
+                deployment.crm_home,
+                deployment.ledger,
+                deployment.vault,
+                journey,
+                as_of=date.fromisoformat(context.partition_key),
+                now=clock.now(),
+            )
+            return dg.MaterializeResult(
+                metadata={
+                    "dagster/row_count": report.message_count,
+                    "batch_id": report.batch_id,
+                    "not_sent": report.skipped_count,
+                }
+            )
+
+        job = dg.define_asset_job(
+            f"{journey.journey}_batch_job",
+            selection=dg.AssetSelection.assets(key),
+            partitions_def=business_days(),
+            description=f"Writes the batch of {journey.journey} for one night's decisions.",
+            tags={"dagster/max_runtime": "3600"},
+        )
+
+        @dg.sensor(
+            name=f"{journey.journey}_journey_sensor",
+            job_name=job.name,
+            minimum_interval_seconds=60,
+            description="Starts a batch when new tiers and scores have been published and their "
+            "decisions are not yet in a batch. The ledger is the truth, never the cursor.",
+        )
+        def sensor(
+            context: dg.SensorEvaluationContext, deployment: Deployment
+        ) -> dg.RunRequest | dg.SkipReason:
+            return _next_batch(context, deployment, journey)
+
+        return dg.Definitions(assets=[batch], jobs=[job], sensors=[sensor])
+
+
+def _next_batch(
+    context: dg.SensorEvaluationContext, deployment: Deployment, journey: JourneySpec
+) -> dg.RunRequest | dg.SkipReason:
+    manifest = current_manifest(deployment.crm_home)
+    if manifest is None:
+        return dg.SkipReason("nothing has been published yet")
+    decided = active_slice(deployment.ledger, DECISIONS, manifest.as_of)
+    if decided is None:
+        return dg.SkipReason(f"no decisions for {manifest.as_of}")
+    if is_written(deployment.ledger, journey, manifest.as_of, decided.sha256):
+        return dg.SkipReason(f"the batch for {manifest.as_of} is written")
+    return _request(context, decided.sha256, manifest.as_of)
+
+
+def _request(
+    context: dg.SensorEvaluationContext, slice_sha256: str, as_of: date
+) -> dg.RunRequest | dg.SkipReason:
+    """A run key counts for ever, so a failed attempt must change it to be tried again."""
+    tag = {SLICE_TAG: slice_sha256[:16]}
+    runs = context.instance.get_runs(dg.RunsFilter(tags=tag), limit=MAX_ATTEMPTS + 1)
+    if any(not run.is_finished for run in runs):
+        return dg.SkipReason("a run for these decisions is under way")
+    if len(runs) >= MAX_ATTEMPTS:
+        return dg.SkipReason(f"gave up after {len(runs)} attempts; start the job by hand")
+    return dg.RunRequest(
+        run_key=f"{slice_sha256[:16]}-{len(runs)}", partition_key=as_of.isoformat(), tags=tag
+    )

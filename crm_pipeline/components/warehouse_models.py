@@ -1,0 +1,115 @@
+"""The dbt project as assets of one business day.
+
+Add here: how dbt is started and what Dagster is told about a model.
+Not here: rules over rows (``dbt_project/``) and what runs when (``defs/jobs.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, DbtProject, DbtProjectComponent, dbt_assets
+from dbt.version import __version__ as installed_dbt_version
+from packaging.version import Version
+
+from crm_pipeline.lib.dbt_manifest import ensure_manifest
+from crm_pipeline.lib.progress import step
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import POOL, Warehouse
+
+LAUNCHER = Path(sys.executable).with_name("crm-dbt")  # dies with its parent, see dbt_launcher
+
+
+class LeanDbtCli(DbtCliResource):
+    """dbt without what Dagster adds before every call: a version probe (3 s) and an adapter."""
+
+    @property
+    def _cli_version(self) -> Version:
+        return Version(installed_dbt_version)
+
+    def _initialize_dbt_core_adapter(self, args: Any) -> None:
+        """Row counts are read after dbt has ended, so no second connection is ever opened."""
+
+
+class WarehouseModels(DbtProjectComponent):
+    """Every dbt model, seed and test, partitioned by business day and built under the lease."""
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Reads the project in place: no copy of it, one manifest for every process."""
+        project = self.dbt_project
+        ensure_manifest(Path(project.project_dir))
+
+        @dbt_assets(
+            manifest=project.manifest_path,
+            dagster_dbt_translator=self.translator,
+            project=project,
+            name="dbt_models",
+            partitions_def=business_days(),
+            pool=POOL,
+        )
+        def dbt_models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
+            yield from _build(context, warehouse, Path(project.project_dir))
+
+        return dg.Definitions(assets=[dbt_models])
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """Key = warehouse address; group = layer, and inside the marts the domain folder."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        properties = self.get_resource_props(manifest, unique_id)
+        if properties["resource_type"] == "source":
+            return spec
+        return spec.replace_attributes(
+            key=dg.AssetKey([properties["schema"], properties["name"]]),
+            group_name=_group_of(properties),
+            owners=["team:data"],
+            kinds={"dbt", "duckdb"},
+        )
+
+
+def _group_of(properties: Mapping[str, Any]) -> str:
+    if properties["resource_type"] == "seed":
+        return "rules"
+    layer, *domain = properties["fqn"][1:-1]
+    return str(domain[0] if layer == "marts" and domain else layer)
+
+
+def _build(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, project_dir: Path
+) -> Iterator[Any]:
+    """Runs dbt on the day's warehouse file, then reports each table with its row count."""
+    as_of = context.partition_key
+    path = warehouse.plan(context.run_id, as_of).path
+    target = warehouse.crm_home.dagster / "dbt" / f"{context.run_id[:8]}-{os.urandom(3).hex()}"
+    os.environ["CRM_WAREHOUSE_PATH"] = str(path)
+    cli = LeanDbtCli(dbt_executable=str(LAUNCHER), project_dir=str(project_dir))
+    arguments = ["build", "--vars", json.dumps(warehouse.dbt_variables(as_of))]
+    events: list[Any] = []
+    try:
+        with step(f"dbt: {len(context.selected_asset_keys)} tables and their tests"):
+            stream = cli.cli(arguments, context=context, target_path=target).stream()
+            events.extend(stream)
+    finally:
+        # Also what was built before a failure is reported, so that the UI shows how far it came.
+        yield from _with_row_counts(
+            context, events, warehouse.count_rows(context.run_id, as_of)
+        )
+
+
+def _with_row_counts(
+    context: dg.AssetExecutionContext, events: list[Any], counts: Mapping[str, int]
+) -> Iterator[Any]:
+    for event in events:
+        if isinstance(event, dg.Output):
+            key = context.asset_key_for_output(event.output_name)
+            rows = counts.get(".".join(key.path))
+            if rows is not None:
+                event = event.with_metadata({**event.metadata, "dagster/row_count": rows})
+        yield event

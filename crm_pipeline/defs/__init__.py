@@ -1,0 +1,1 @@
+"""Everything Dagster loads by itself, one folder per domain."""

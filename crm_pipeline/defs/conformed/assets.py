@@ -1,0 +1,73 @@
+"""What dbt reads: the ledger as of the run's start, and views on the active parts.
+
+Add here: sources of the dbt project.
+Not here: how parts come to be (``defs/channels``).
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+from crm_pipeline.lib.ingestion.entities import ENTITIES, empty_relation_sql
+from crm_pipeline.lib.ingestion.feed_spec import load_feeds
+from crm_pipeline.lib.warehouse import (
+    create_source_views,
+    export_snapshot,
+    prune_snapshots,
+    record_as_of,
+)
+from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import POOL, Deployment, Warehouse
+
+FEEDS = load_feeds(Path(__file__).parent.parent / "channels")
+SHOWN = [name for name in ENTITIES if name not in CLEAR_ENTITIES]
+LEDGER_TABLES = ("inbox_files", "consents", "claims")
+
+
+def _feeds_of(entity: str | None) -> list[dg.AssetKey]:
+    return [dg.AssetKey(["feeds", feed.feed]) for feed in FEEDS if entity in (None, feed.entity)]
+
+
+def _spec(schema: str, table: str, entity: str | None, description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        [schema, table],
+        deps=_feeds_of(entity),
+        group_name=schema,
+        kinds={"duckdb", "parquet"},
+        owners=["team:data"],
+        description=description,
+    )
+
+
+@dg.multi_asset(
+    name="warehouse_sources",
+    partitions_def=business_days(),
+    pool=POOL,
+    specs=[
+        *(
+            _spec("conformed", name, name, f"Every record of {name} in the active parts.")
+            for name in SHOWN
+        ),
+        *(
+            _spec("ledger", name, None, f"The ledger's {name} when the run began.")
+            for name in LEDGER_TABLES
+        ),
+        _spec("quarantine", "records", None, "Refused records: where and why, never their text."),
+    ],
+)
+def warehouse_sources(
+    context: dg.AssetExecutionContext, deployment: Deployment, warehouse: Warehouse
+) -> Iterator[dg.MaterializeResult]:
+    """Exports the ledger in one read transaction and points the warehouse's views at it."""
+    home, as_of = deployment.crm_home, context.partition_key
+    snapshot = export_snapshot(deployment.ledger, home.snapshots / context.run_id)
+    prune_snapshots(home)
+    entities = {name: empty_relation_sql(name) for name in ENTITIES}
+    with warehouse.connect(context.run_id, as_of) as connection:
+        inputs = create_source_views(connection, home, snapshot, entities)
+        record_as_of(connection, date.fromisoformat(as_of), run_id=context.run_id)
+    for key in context.selected_asset_keys:
+        yield dg.MaterializeResult(key, metadata={"active_files": inputs.count})

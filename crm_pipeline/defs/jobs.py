@@ -1,0 +1,40 @@
+"""Jobs: which assets run together.
+
+Add here: a selection with a name.
+Not here: when it runs (``schedules.py``, ``sensors.py``) and batches (a journey brings its own).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from crm_pipeline.partitions import business_days
+
+LIMITS = {"dagster/max_runtime": "14400"}  # seconds; a hung run must not hold the queue all day
+
+FEEDS = dg.AssetSelection.groups("channels")
+WAREHOUSE = dg.AssetSelection.all() - FEEDS - dg.AssetSelection.groups("outbox")
+
+ingest_job = dg.define_asset_job(
+    "ingest_job",
+    selection=FEEDS,
+    description="Takes in what has landed. Safe at any time: known bytes are skipped.",
+    tags=LIMITS,
+)
+
+nightly_job = dg.define_asset_job(
+    "nightly_job",
+    selection=FEEDS | WAREHOUSE,
+    partitions_def=business_days(),
+    description="Landing to published warehouse for one business day, with outreach decisions.",
+    tags=LIMITS,
+)
+
+monthly_job = dg.define_asset_job(
+    "monthly_job",
+    selection=FEEDS | WAREHOUSE,
+    partitions_def=business_days(),
+    description="The nightly work for the last day of a month; its tiers become official.",
+    tags=LIMITS,
+    config={"ops": {"history__official_rfm_tiers": {"config": {"is_official": True}}}},
+)

@@ -1,0 +1,66 @@
+"""Who is contacted, and who is not and why.
+
+Add here: assets that decide, for all journeys together.
+Not here: batches and delivery (each journey's component), audiences (dbt ``activation``).
+"""
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+from crm_pipeline.lib.history import write_slice
+from crm_pipeline.lib.outreach.decisions import decide_all
+from crm_pipeline.lib.outreach.journey import load_journeys
+from crm_pipeline.lib.warehouse.sources import show_history
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import POOL, Deployment, Warehouse
+
+JOURNEYS = load_journeys(Path(__file__).parent)
+
+
+@dg.asset(
+    key=["history", "outreach_decisions"],
+    deps=[dg.AssetKey(journey.audience.split(".")) for journey in JOURNEYS],
+    group_name="outreach",
+    kinds={"python", "duckdb", "parquet"},
+    owners=["team:crm"],
+    partitions_def=business_days(),
+    pool=POOL,
+    code_version="1",
+)
+def outreach_decisions(
+    context: dg.AssetExecutionContext, deployment: Deployment, warehouse: Warehouse
+) -> dg.MaterializeResult:
+    """One outcome for every candidate of every journey. A run for the past decides nothing."""
+    as_of, settings = date.fromisoformat(context.partition_key), deployment.settings
+    plan = warehouse.plan(context.run_id, context.partition_key)
+    with warehouse.connect(context.run_id, context.partition_key) as connection:
+        if not plan.is_backfill:
+            decisions = decide_all(
+                connection,
+                JOURNEYS,
+                as_of=as_of,
+                zone=settings.zone,
+                salt=settings.keys.holdout_salt,
+            )
+            write_slice(
+                deployment.crm_home,
+                deployment.ledger,
+                table_name="outreach_decisions",
+                as_of=as_of,
+                data=decisions,
+                reason="nightly decision",
+            )
+        show_history(connection, deployment.crm_home, deployment.ledger, "outreach_decisions")
+        outcomes = connection.execute(
+            "select outcome, count(*) from history.outreach_decisions "
+            "where as_of_date = ? group by outcome order by outcome",
+            [as_of],
+        ).fetchall()
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(count for _, count in outcomes),
+            **{f"outcome_{outcome}": count for outcome, count in outcomes},
+        }
+    )

@@ -1,0 +1,90 @@
+"""What leaves the warehouse for people.
+
+Add here: the published build and reports made from it.
+Not here: figures (dbt marts and metrics).
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+from crm_pipeline.lib.dbt_manifest import ensure_manifest
+from crm_pipeline.lib.fingerprint import fingerprint_inputs
+from crm_pipeline.lib.progress import step
+from crm_pipeline.lib.publish import check_build, publish_build
+from crm_pipeline.lib.warehouse import open_warehouse
+from crm_pipeline.lib.warehouse.sources import describe_inputs
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import POOL, Clock, Deployment, Warehouse
+
+DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
+PUBLISHED_SCHEMAS = ("marts", "metrics", "ops")
+KEY = dg.AssetKey(["published", "build"])
+
+
+def _published_models() -> list[dg.AssetKey]:
+    manifest = json.loads(ensure_manifest(DBT_PROJECT).read_text(encoding="utf-8"))
+    return [
+        dg.AssetKey([node["schema"], node["name"]])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["schema"] in PUBLISHED_SCHEMAS
+    ]
+
+
+@dg.asset(
+    key=KEY,
+    deps=_published_models(),
+    group_name="reporting",
+    kinds={"python", "duckdb", "parquet"},
+    owners=["team:data"],
+    partitions_def=business_days(),
+    pool=POOL,
+    check_specs=[dg.AssetCheckSpec("gate_holds", asset=KEY, blocking=True)],
+    code_version="1",
+)
+def published_build(
+    context: dg.AssetExecutionContext,
+    deployment: Deployment,
+    warehouse: Warehouse,
+    clock: Clock,
+) -> Iterator[object]:
+    """One whole build under ``published/current``, or the one before it when the gate does not hold.
+
+    A run for the past is checked, but never moves ``current``.
+    """
+    home, as_of = deployment.crm_home, date.fromisoformat(context.partition_key)
+    plan = warehouse.plan(context.run_id, context.partition_key)
+    with open_warehouse(plan.path, read_only=True) as connection:
+        findings = check_build(connection)
+    told = [finding.text for finding in findings]
+    if not findings and not plan.is_backfill:
+        inputs = describe_inputs(home.snapshots / context.run_id)
+        with step("publish"):
+            manifest = publish_build(
+                home,
+                plan.path,
+                build_id=f"{as_of:%Y%m%d}-{context.run_id[:8]}",
+                as_of=as_of,
+                created_at=clock.now(),
+                inputs=inputs,
+                versions={"fingerprint": fingerprint_inputs(deployment.ledger, deployment.settings, as_of)},
+            )
+        yield dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(manifest.row_counts.values()),
+                "build_id": manifest.build_id,
+                "result_hash": manifest.result_hash,
+            }
+        )
+    else:
+        yield dg.MaterializeResult(metadata={"build_id": "not published"})
+    yield dg.AssetCheckResult(
+        check_name="gate_holds",
+        asset_key=KEY,
+        passed=not findings,
+        metadata={"findings": told},
+        severity=dg.AssetCheckSeverity.ERROR,
+    )

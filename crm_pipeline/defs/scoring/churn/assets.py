@@ -1,0 +1,29 @@
+"""Churn scores.
+
+Add here: assets writing one churn score per customer.
+Not here: maths (``ml.churn``), who is contacted (``defs/outreach``).
+"""
+
+import dagster as dg
+
+from crm_pipeline.lib.scoring.scores import score_churn
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import POOL, Warehouse
+from crm_pipeline.scoring import materialise_scores
+
+
+@dg.asset(
+    key=["scores", "churn_scores"],
+    deps=[dg.AssetKey(["marts", "customer_features"])],
+    group_name="scoring",
+    kinds={"python", "xgboost", "duckdb"},
+    owners=["team:crm"],
+    partitions_def=business_days(),
+    pool=POOL,
+    code_version="1",
+)
+def churn_scores(
+    context: dg.AssetExecutionContext, warehouse: Warehouse
+) -> dg.MaterializeResult:
+    """Probability of each customer to place no order within the horizon after ``as_of``."""
+    return materialise_scores(context, warehouse, "churn_scores", score_churn)

@@ -1,0 +1,63 @@
+"""Tiers made official.
+
+Add here: assets that turn a provisional fact into one on record.
+Not here: which tier a customer has (dbt, ``int_customers_tiered``).
+"""
+
+from datetime import date
+
+import dagster as dg
+
+from crm_pipeline.lib.history import write_slice
+from crm_pipeline.lib.warehouse.sources import show_history
+from crm_pipeline.partitions import business_days
+from crm_pipeline.resources import POOL, Deployment, Warehouse
+
+OFFICIAL = """
+    select cast(? as date) as as_of_date, customer_id, rfm_tier, ladder, rule_id as reason
+    from intermediate.int_customers_tiered
+    order by customer_id
+"""
+
+
+class OfficialTierConfig(dg.Config):
+    """Set by the monthly job; a nightly run only shows what is on record."""
+
+    is_official: bool = False
+
+
+@dg.asset(
+    key=["history", "official_rfm_tiers"],
+    deps=[dg.AssetKey(["intermediate", "int_customers_tiered"])],
+    group_name="segmentation",
+    kinds={"python", "duckdb", "parquet"},
+    owners=["team:crm"],
+    partitions_def=business_days(),
+    pool=POOL,
+    code_version="1",
+)
+def official_rfm_tiers(
+    context: dg.AssetExecutionContext,
+    config: OfficialTierConfig,
+    deployment: Deployment,
+    warehouse: Warehouse,
+) -> dg.MaterializeResult:
+    """The tier each customer holds for a month: decided once, corrected only by a new revision."""
+    as_of = context.partition_key
+    plan = warehouse.plan(context.run_id, as_of)
+    written = 0
+    with warehouse.connect(context.run_id, as_of) as connection:
+        if config.is_official and not plan.is_backfill:
+            tiers = connection.execute(OFFICIAL, [as_of]).to_arrow_table()
+            made = write_slice(
+                deployment.crm_home,
+                deployment.ledger,
+                table_name="official_rfm_tiers",
+                as_of=date.fromisoformat(as_of),
+                data=tiers,
+                reason="monthly job",
+            )
+            written = made.row_count if made.is_new else 0
+        show_history(connection, deployment.crm_home, deployment.ledger, "official_rfm_tiers")
+        rows = connection.sql("select count(*) from history.official_rfm_tiers").fetchall()[0][0]
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "written": written})

@@ -1,0 +1,136 @@
+"""``crm run``, ``crm replay`` and ``crm recover``: what one command does, in order.
+
+Add here: the steps of an operator's command.
+Not here: options (``cli.py``), the work itself (assets and ``lib``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from crm_pipeline.lib.errors import ConfigError
+from crm_pipeline.lib.examples import list_examples, prepare_example
+from crm_pipeline.lib.fingerprint import fingerprint_inputs
+from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.ingestion.feed_spec import FeedSpec, load_feeds
+from crm_pipeline.lib.ingestion.ingest import ingest_feed, has_pending_files, replay_feed
+from crm_pipeline.lib.ingestion.landing import has_files
+from crm_pipeline.lib.ledger import open_ledger, open_vault
+from crm_pipeline.lib.progress import say
+from crm_pipeline.lib.publish import current_manifest
+from crm_pipeline.lib.reporting.summary import summarise
+from crm_pipeline.lib.scoring.registry import newest_records
+from crm_pipeline.lib.settings import HomeSettings, remember, resolve
+
+CHANNELS = Path(__file__).parent / "defs" / "channels"
+DEFAULT_EXAMPLE = "online_retail"
+TOLD = {
+    "churn": ("auc", "pr_auc", "brier", "ece", "lift_at_10pct", "days_since_last_order_auc"),
+    "clv": ("spearman", "normalized_gini", "total_error_pct", "past_spend_spearman"),
+}
+
+
+def run_once(
+    home: CrmHome,
+    *,
+    landing: Path | None,
+    example: str | None,
+    job: str,
+    as_of: str | None,
+) -> None:
+    """Landing to published warehouse for one business day, then each journey's sensor once."""
+    began = time.perf_counter()
+    feeds = load_feeds(CHANNELS)
+    settings = settle(home, feeds, landing=landing, example=example)
+    say(f"home     {home.root}\nlanding  {settings.landing or home.landing}")
+    from crm_pipeline.resources import Deployment  # Dagster, seconds to import
+    from crm_pipeline.runner import (
+        evaluate_outreach_sensors,
+        execute,
+        open_instance,
+        resolve_day,
+    )
+
+    deployment = Deployment(home=str(home.root))
+    with open_instance(deployment) as instance:
+        if _has_new_files(home, feeds, settings):
+            execute(instance, "ingest_job")
+        day = resolve_day(deployment, as_of)
+        if is_up_to_date(home, settings, date.fromisoformat(day)) and job == "nightly":
+            say(f"\nNothing new since the build of {day}: no file, rule, consent or code changed.")
+        else:
+            execute(instance, f"{job}_job", partition_key=day)
+        batches = evaluate_outreach_sensors(instance, deployment)
+    _tell(home, batches, time.perf_counter() - began)
+
+
+def settle(
+    home: CrmHome, feeds: Sequence[FeedSpec], *, landing: Path | None, example: str | None
+) -> HomeSettings:
+    """Finds out what this home is, or remembers what it was told, and exports it to children."""
+    if landing and example:
+        raise ConfigError("landing and example exclude each other", remedy="give one of them")
+    if not landing and not example and not home.settings.exists() and not _any_in(home, feeds):
+        example = DEFAULT_EXAMPLE
+    if example:
+        landing = prepare_example(example)
+    arguments = {
+        "CRM_LANDING": str(landing.resolve()) if landing else None,
+        "CRM_EXAMPLE": example,
+    }
+    folder = landing or home.landing
+    with_files = [(feed.timezone, feed.default_currency) for feed in feeds if has_files(feed, folder)]
+    settings = resolve(home, env=os.environ, feeds_with_files=with_files, arguments=arguments)
+    remember(home, settings)
+    return settings
+
+
+def is_up_to_date(home: CrmHome, settings: HomeSettings, as_of: date) -> bool:
+    """True when the published build was made from exactly today's inputs."""
+    manifest = current_manifest(home)
+    if manifest is None or manifest.as_of != as_of:
+        return False
+    wanted = fingerprint_inputs(open_ledger(home), settings, as_of)
+    return manifest.versions.get("fingerprint") == wanted
+
+
+def replay_feeds(home: CrmHome, feed: str | None) -> None:
+    """Reads kept raw files again with today's mapping; the next run picks the new parts up."""
+
+
+def recover_home(home: CrmHome) -> None:
+    """Clears what a crash left behind."""
+
+
+def _has_new_files(home: CrmHome, feeds: Sequence[FeedSpec], settings: HomeSettings) -> bool:
+    ledger, folder = open_ledger(home), settings.landing or home.landing
+    return any(has_pending_files(home, ledger, feed, folder) for feed in feeds)
+
+
+def _any_in(home: CrmHome, feeds: Sequence[FeedSpec]) -> bool:
+    return any(has_files(feed, home.landing) for feed in feeds)
+
+
+def _tell(home: CrmHome, batches: dict[str, str], seconds: float) -> None:
+    manifest = current_manifest(home)
+    if manifest is None:
+        return
+    figures = {
+        name: {key: record.backtest[key] for key in TOLD.get(name, ()) if key in record.backtest}
+        for name, record in newest_records(home).items()
+    }
+    print(f"\nBuild {manifest.build_id}, as of {manifest.as_of}")
+    print(summarise(home.published / "current", figures))
+    for journey, outcome in batches.items():
+        print(f"  {journey}: {outcome}")
+    print(
+        f"\nWarehouse for BI  {home.published / 'current' / 'crm.duckdb'} (and Parquet beside it)"
+        f"\nBatches           {home.outbox}"
+        f"\nData Docs         {home.data_docs}"
+        f"\nUI                make ui, then http://127.0.0.1:3000"
+        f"\n{seconds:.0f} s"
+    )

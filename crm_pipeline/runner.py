@@ -1,0 +1,101 @@
+"""Runs jobs in this process, as ``crm run`` does.
+
+Add here: the order of what one command does.
+Not here: the work itself (assets) and how it is told (``lib/reporting``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from crm_pipeline.definitions import defs
+from crm_pipeline.lib.errors import CrmError
+from crm_pipeline.lib.progress import say
+from crm_pipeline.lib.warehouse.sources import resolve_as_of
+from crm_pipeline.reaper import reap_dead_runs
+from crm_pipeline.resources import Deployment
+
+
+class RunFailedError(CrmError):
+    """A job did not end well; what was published before is still in place."""
+
+
+@contextmanager
+def open_instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
+    """The instance of this home, without runs of processes that are gone."""
+    with dg.DagsterInstance.get() as instance:
+        for run_id in reap_dead_runs(instance, deployment.crm_home):
+            say(f"run {run_id[:8]} had died; it is marked as failed")
+        yield instance
+
+
+def execute(
+    instance: dg.DagsterInstance,
+    job: str,
+    *,
+    partition_key: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Runs ``job`` to its end; raises :class:`RunFailedError` with the first failed step's error."""
+    result = defs().resolve_job_def(job).execute_in_process(
+        instance=instance, partition_key=partition_key, tags=tags, raise_on_error=False
+    )
+    if not result.success:
+        raise RunFailedError(
+            f"{job} failed at {_first_failure(result)}",
+            where=f"run {result.run_id}",
+            remedy="mend the cause and run again; the last published build is untouched",
+        )
+    return result
+
+
+def _first_failure(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            error = failure.user_failure_data or failure.error
+            cause = getattr(error, "cause", None) or error
+            text = getattr(cause, "message", None) or getattr(cause, "description", None) or ""
+            return f"{event.step_key}: {text.strip()}"
+    return "start-up"
+
+
+def resolve_day(deployment: Deployment, wanted: str | None) -> str:
+    """The business day to build: as asked, or by the home's ``as_of`` rule over what is kept."""
+    rule = wanted or deployment.settings.as_of
+    day = resolve_as_of(
+        deployment.crm_home,
+        deployment.ledger,
+        rule,
+        timezone=deployment.settings.timezone,
+        now=datetime.now(UTC),
+    )
+    return day.isoformat()
+
+
+def evaluate_outreach_sensors(
+    instance: dg.DagsterInstance, deployment: Deployment
+) -> dict[str, str]:
+    """Evaluates each journey's sensor once and runs what it asks for; journey → what happened."""
+    outcomes = {}
+    for sensor in defs().sensors or []:
+        if not sensor.name.endswith("_journey_sensor"):
+            continue
+        journey = sensor.name.removesuffix("_journey_sensor")
+        with dg.build_sensor_context(
+            instance=instance, resources={"deployment": deployment}, definitions=defs()
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+        for request in tick.run_requests or []:
+            execute(
+                instance,
+                f"{journey}_batch_job",
+                partition_key=request.partition_key,
+                tags=dict(request.tags),
+            )
+        outcomes[journey] = tick.skip_message or "batch written"
+    return outcomes
