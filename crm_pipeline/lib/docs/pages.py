@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from crm_pipeline.lib.docs import bad_inputs_table, entity_pages, requirements_table
+from crm_pipeline.lib.docs import bad_inputs_table, config_keys, entity_pages, requirements_table
 
 Problems = list[str]
 
 PAGES: dict[str, Callable[[Path], str]] = {
     "docs/requirements.md": requirements_table.render,
-    "docs/bad_inputs.md": bad_inputs_table.render,
+    "docs/bad_inputs.md": bad_inputs_table.render_inputs,
+    "docs/faults.md": bad_inputs_table.render_faults,
     "docs/entities.md": entity_pages.render,
+    "docs/config_keys.md": config_keys.render,
 }
 CHECKS: tuple[Callable[[Path], Problems], ...] = (
     requirements_table.find_problems,

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crm_pipeline.lib.docs.markdown import code, heading, table
-from crm_pipeline.lib.docs.test_marks import find_marks
+from crm_pipeline.lib.docs.marks import find_marks
 from crm_pipeline.lib.errors import ConfigError
+from crm_pipeline.lib.strict_yaml import load_document
 
 SOURCE = "docs/requirements.yml"
 PRIORITIES = {"M": "must", "S": "should", "B": "beyond"}
@@ -38,7 +37,7 @@ class Requirement:
 
 def read_requirements(root: Path) -> list[Requirement]:
     """The rows in their order; a row with an unknown key, state or priority is refused."""
-    groups = yaml.safe_load((root / SOURCE).read_text(encoding="utf-8"))
+    groups = load_document(root / SOURCE).data
     return list(_rows(groups))
 
 
