@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from crm_pipeline.lib.docs import bad_inputs_table, config_keys, entity_pages, requirements_table
 from crm_pipeline.lib.docs.__main__ import ROOT, main
-from crm_pipeline.lib.docs.pages import find_problems
 from crm_pipeline.lib.docs.marks import find_marks
+from crm_pipeline.lib.docs.pages import find_problems
 from crm_pipeline.lib.errors import ConfigError
 
 ROWS = """

@@ -1,0 +1,263 @@
+"""Takes the pictures of the README: the asset graph of a home, seen by headless Chromium.
+
+Add here: a page worth showing.
+Not here: prose about it (README.md).
+
+    make screenshots          (or: python docs/make_screenshots.py --home data)
+
+Needs Chromium (``CHROMIUM=/path/to/chromium`` or in PATH). The pictures go to ``docs/images/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+IMAGES = Path(__file__).resolve().parent / "images"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# A browser that talks to nobody but the UI, with a profile that is thrown away.
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+WIDTH, HEIGHT = 2000, 1200
+UI_PATIENCE_SECONDS = 180  # dagster dev loads dbt and all definitions first
+PAGE_PATIENCE_SECONDS = 90
+# The graph is laid out late, in a worker: its nodes are divs inside foreignObject elements.
+COUNT_NODES = "document.querySelectorAll('foreignObject').length"
+HIDE_NAVIGATION = (
+    "[...document.querySelectorAll('button')]"
+    ".find(button => button.textContent == 'Hide navigation')?.click()"
+)
+ALT = 1  # DevTools' modifier bit; Alt+E expands all groups
+
+
+@dataclass
+class Browser:
+    """A Chromium driven through its debugging pipe: requests go to ``write``, answers come back."""
+
+    write: int
+    read: int
+    session: str | None = None
+    _buffer: bytes = b""
+    _last_id: int = 0
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Sends one request and returns its result."""
+        self._last_id += 1
+        message: dict[str, object] = {"id": self._last_id, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next_message()
+            if answer.get("id") == self._last_id:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self.call("Runtime.evaluate", expression=expression)["result"].get("value")
+
+    def open(self, url: str) -> None:
+        """Opens a page of the size of the picture."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=WIDTH,
+            height=HEIGHT,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.call("Page.navigate", url=url)
+
+    def press(self, key: str, modifiers: int) -> None:
+        """Presses one letter together with ``modifiers``."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                modifiers=modifiers,
+                key=key,
+                code=f"Key{key.upper()}",
+                windowsVirtualKeyCode=ord(key.upper()),
+            )
+
+    def save_picture(self, target: Path) -> None:
+        """Writes what is to be seen as PNG."""
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(base64.b64decode(data))
+
+    def _next_message(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            block = os.read(self.read, 1 << 20)
+            if not block:
+                raise RuntimeError("Chromium has ended")
+            self._buffer += block
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        decoded: dict[str, Any] = json.loads(message)
+        return decoded
+
+
+def find_chromium() -> str:
+    """The browser's path, or a message that says what to install."""
+    wanted = os.environ.get("CHROMIUM")
+    for name in (wanted,) if wanted else BROWSERS:
+        if found := shutil.which(name):
+            return found
+    sys.exit(
+        "screenshots: Chromium was not found.\n"
+        "  do: apt-get install chromium (macOS: brew install --cask chromium),\n"
+        "      or say CHROMIUM=/path/to/chromium make screenshots"
+    )
+
+
+@contextmanager
+def started_browser() -> Iterator[Browser]:
+    """A Chromium with a new, empty profile."""
+    to_browser, requests = os.pipe()
+    answers, from_browser = os.pipe()
+
+    def take_pipes() -> None:  # Chromium reads requests from 3 and writes answers to 4
+        source, sink = os.dup(to_browser), os.dup(from_browser)
+        os.dup2(source, 3)
+        os.dup2(sink, 4)
+
+    with tempfile.TemporaryDirectory() as profile:
+        process = subprocess.Popen(
+            [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            preexec_fn=take_pipes,
+            pass_fds=(3, 4),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        try:
+            yield Browser(write=requests, read=answers)
+        finally:
+            end(process)
+            os.close(requests)
+            os.close(answers)
+
+
+@contextmanager
+def started_ui(home: Path) -> Iterator[str]:
+    """The Dagster UI of ``home`` on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    crm = Path(sys.executable).with_name("crm")
+    process = subprocess.Popen(
+        [crm, "ui", "--home", str(home), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for_ui(url, process)
+        yield url
+    finally:
+        end(process)
+
+
+def wait_for_ui(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Returns when the UI answers."""
+    deadline = time.monotonic() + UI_PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit("screenshots: the UI ended at once; run make ui to see why")
+        try:
+            with urllib.request.urlopen(f"{url}/server_info", timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
+    sys.exit(f"screenshots: the UI did not answer within {UI_PATIENCE_SECONDS} s")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process with its children, gently first."""
+    for wish in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, wish)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def wait_until_drawn(browser: Browser, more_than: int = 0) -> int:
+    """Waits until the graph has nodes and their number stays the same; returns it."""
+    deadline = time.monotonic() + PAGE_PATIENCE_SECONDS
+    seen: list[int] = []
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        seen.append(int(browser.evaluate(COUNT_NODES) or 0))
+        if len(seen) >= 4 and seen[-1] > more_than and len(set(seen[-4:])) == 1:
+            return seen[-1]
+    sys.exit("screenshots: the asset graph was not drawn in time")
+
+
+def take_pictures(url: str, images: Path) -> None:
+    """Takes the asset graph: groups first, then every asset."""
+    with started_browser() as browser:
+        browser.open(f"{url}/asset-groups")
+        groups = wait_until_drawn(browser)
+        browser.evaluate(HIDE_NAVIGATION)
+        browser.call("Page.reload")
+        wait_until_drawn(browser)
+        browser.save_picture(images / "asset_groups.png")
+        print(f"{images / 'asset_groups.png'}: {groups} groups")
+        browser.press("e", ALT)
+        assets = wait_until_drawn(browser, more_than=groups)
+        browser.save_picture(images / "asset_graph.png")
+        print(f"{images / 'asset_graph.png'}: {assets} nodes")
+
+
+def main() -> None:
+    """Entry of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--home", type=Path, default=Path("data"), help="a home that was run")
+    parser.add_argument("--url", help="a UI that is running already; nothing is started then")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="folder of the pictures")
+    arguments = parser.parse_args()
+    find_chromium()
+    if arguments.url:
+        take_pictures(arguments.url, arguments.images)
+        return
+    with started_ui(arguments.home.absolute()) as url:
+        take_pictures(url, arguments.images)
+
+
+if __name__ == "__main__":
+    main()
