@@ -1,0 +1,341 @@
+"""What dbt finds in the warehouse before its first model.
+
+Add here: sources of the dbt project, as views or tables.
+Not here: models, and what a part holds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from crm_pipeline.lib.errors import LedgerError, WarehouseError
+from crm_pipeline.lib.history import active_slices
+from crm_pipeline.lib.home import CrmHome
+
+# Consents are a conformed entity too, but clear contacts stay out of the warehouse.
+CLEAR_ENTITIES = ("consents",)
+
+QUARANTINE_COLUMNS = {
+    "feed": "varchar",
+    "channel": "varchar",
+    "entity": "varchar",
+    "file_sha256": "varchar",
+    "record_number": "bigint",
+    "reason_code": "varchar",
+    "column_name": "varchar",
+}
+HISTORY_COLUMNS = {
+    "official_rfm_tiers": {
+        "as_of_date": "date",
+        "customer_id": "varchar",
+        "rfm_tier": "varchar",
+        "ladder": "varchar",
+        "reason": "varchar",
+    },
+    "outreach_decisions": {
+        "decision_id": "varchar",
+        "customer_id": "varchar",
+        "journey": "varchar",
+        "step": "varchar",
+        "occurrence": "varchar",
+        "outcome": "varchar",
+        "rule_id": "varchar",
+        "consent_channel": "varchar",
+        "contact_token": "varchar",
+        "contact_mask": "varchar",
+        "purpose": "varchar",
+        "content_id": "varchar",
+        "planned_send_at": "timestamp",
+        "valid_until": "timestamp",
+        "decided_at": "timestamp",
+        "as_of_date": "date",
+        "evidence": "varchar",
+    },
+}
+PYTHON_TABLES = {
+    "identity.customer_accounts": {
+        "channel": "varchar",
+        "source_customer_id": "varchar",
+        "customer_id": "varchar",
+    },
+    "scores.churn_scores": {
+        "customer_id": "varchar",
+        "as_of_date": "date",
+        "churn_probability": "double",
+        "model_version": "varchar",
+        "scored_at": "timestamp",
+    },
+    "scores.clv_scores": {
+        "customer_id": "varchar",
+        "as_of_date": "date",
+        "predicted_clv": "double",
+        "probability_alive": "double",
+        "expected_orders": "double",
+        "expected_order_value": "double",
+        "horizon_days": "integer",
+        "model_version": "varchar",
+        "scored_at": "timestamp",
+    },
+}
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """The set of active files a build was made from."""
+
+    count: int
+    sha256: str
+
+
+def create_source_views(
+    connection: duckdb.DuckDBPyConnection,
+    home: CrmHome,
+    snapshot: Path,
+    entities: Mapping[str, str],
+) -> InputFiles:
+    """Makes every dbt source: each always exists, typed, possibly empty.
+
+    Args:
+        connection: the warehouse, open for writing.
+        home: the paths in the inbox are relative to it.
+        snapshot: folder written by ``export_snapshot``.
+        entities: name of each conformed entity and the SQL of its typed empty relation.
+
+    Returns:
+        How many active files the views read, and the hash of that set.
+    """
+    parts = json.loads((snapshot / "parts.json").read_text(encoding="utf-8"))
+    connection.execute("begin")
+    for name in ("conformed", "ledger", "quarantine", "history", "identity", "scores"):
+        connection.execute(f"create schema if not exists {name}")
+    _create_conformed(connection, home, parts, entities)
+    _create_quarantine(connection, home, parts)
+    _create_ledger(connection, snapshot)
+    _create_history(connection, home, snapshot)
+    for address, columns in PYTHON_TABLES.items():
+        _create_table(connection, address, columns)
+    connection.execute("commit")
+    return describe_inputs(snapshot)
+
+
+def describe_inputs(snapshot: Path) -> InputFiles:
+    """Count and hash of the active files, independent of the order they came in."""
+    parts = json.loads((snapshot / "parts.json").read_text(encoding="utf-8"))
+    active = sorted(
+        f"{part['feed']} {part['file_sha256']} {part['contract_hash']}"
+        for part in parts
+        if part["state"] == "active"
+    )
+    return InputFiles(len(active), hashlib.sha256("\n".join(active).encode()).hexdigest())
+
+
+def refresh_history_views(
+    connection: duckdb.DuckDBPyConnection, home: CrmHome, ledger: sa.Engine
+) -> None:
+    """Lets the history views see slices this run has written since its snapshot."""
+    with ledger.connect() as ledger_connection:
+        for name, columns in HISTORY_COLUMNS.items():
+            slices = active_slices(home, ledger_connection, name)
+            paths = [found.path for found in slices]
+            _create_view(connection, f"history.{name}", _empty_select(columns), paths)
+
+
+def replace_table(connection: duckdb.DuckDBPyConnection, address: str, data: pa.Table) -> int:
+    """Replaces the whole content of a Python-written table; returns its row count."""
+    return _replace(connection, address, data, None)
+
+
+def replace_slice(
+    connection: duckdb.DuckDBPyConnection, address: str, data: pa.Table, *, as_of: dt.date
+) -> int:
+    """Replaces the rows of one ``as_of_date`` of a Python-written table; returns how many."""
+    return _replace(connection, address, data, as_of)
+
+
+def resolve_as_of(
+    connection: duckdb.DuckDBPyConnection, rule: str, zone: ZoneInfo, now: dt.datetime
+) -> dt.date:
+    """The business date a run is for.
+
+    ``latest`` is the last business date of an accepted order or order line: a record that has two
+    contents at one version is no accepted order. Without any order it is yesterday.
+    """
+    yesterday = now.astimezone(zone).date() - dt.timedelta(days=1)
+    if rule == "yesterday":
+        return yesterday
+    if rule != "latest":
+        return dt.date.fromisoformat(rule)
+    days = [_latest_day(connection, name, zone) for name in ("orders", "order_lines")]
+    return max((day for day in days if day is not None), default=yesterday)
+
+
+def _latest_day(
+    connection: duckdb.DuckDBPyConnection, entity: str, zone: ZoneInfo
+) -> dt.date | None:
+    """Walks back from the last day until a day has one record whose version has one content."""
+    day = f"cast(timezone('{zone.key}', timezone('UTC', ordered_at)) as date)"
+    before = dt.date.max
+    while True:
+        row = connection.execute(
+            f"select max({day}) from conformed.{entity} where {day} < ?", [before]
+        ).fetchone()
+        if row is None or row[0] is None:
+            return None
+        before = row[0]
+        accepted = connection.execute(
+            f"""
+            with that_day as (select record_id from conformed.{entity} where {day} = ?)
+            select count(*) from (
+                select record_id, source_version
+                from conformed.{entity}
+                where record_id in (select record_id from that_day)
+                group by record_id, source_version
+                having count(distinct content_hash) = 1 and max({day}) = ?
+            )
+            """,
+            [before, before],
+        ).fetchone()
+        if accepted and accepted[0]:
+            return before
+
+
+def _create_conformed(
+    connection: duckdb.DuckDBPyConnection,
+    home: CrmHome,
+    parts: Sequence[Mapping[str, str]],
+    entities: Mapping[str, str],
+) -> None:
+    for entity, empty in entities.items():
+        if entity in CLEAR_ENTITIES:
+            continue
+        paths = [
+            home.root / part["part_path"]
+            for part in parts
+            if part["entity"] == entity and part["state"] == "active" and part["part_path"]
+        ]
+        _create_view(connection, f"conformed.{entity}", empty, paths)
+
+
+def _create_quarantine(
+    connection: duckdb.DuckDBPyConnection, home: CrmHome, parts: Sequence[Mapping[str, str]]
+) -> None:
+    paths = [home.root / part["quarantine_path"] for part in parts if part["quarantine_path"]]
+    empty = _empty_select(QUARANTINE_COLUMNS)
+    _create_view(
+        connection, "quarantine.records", empty, paths, columns=", ".join(QUARANTINE_COLUMNS)
+    )
+
+
+def _create_ledger(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> None:
+    for name in ("inbox_files", "consents", "claims"):
+        path = _quote(snapshot / f"{name}.parquet")
+        connection.execute(
+            f"create or replace view ledger.{name} as select * from read_parquet({path})"
+        )
+
+
+def _create_history(connection: duckdb.DuckDBPyConnection, home: CrmHome, snapshot: Path) -> None:
+    slices = connection.execute(
+        "select table_name, path from read_parquet(?) order by table_name, as_of_date",
+        [str(snapshot / "history_slices.parquet")],
+    ).fetchall()
+    for name, columns in HISTORY_COLUMNS.items():
+        paths = [home.root / path for table_name, path in slices if table_name == name]
+        _create_view(connection, f"history.{name}", _empty_select(columns), paths)
+
+
+def _create_view(
+    connection: duckdb.DuckDBPyConnection,
+    address: str,
+    empty: str,
+    paths: Iterable[Path],
+    *,
+    columns: str = "*",
+) -> None:
+    """A view on exactly these files; the empty relation gives names, order and types."""
+    files = list(paths)
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise LedgerError(
+            f"{len(missing)} Parquet file(s) behind {address} are gone",
+            where=str(missing[0]),
+            remedy="run `crm replay`: parts are rebuilt from the kept raw files; "
+            "history is restored from its backup",
+        )
+    body = f"select * from ({empty}) as typed"
+    if files:
+        listed = ", ".join(_quote(path) for path in files)
+        body += (
+            f" union all by name select {columns} from read_parquet([{listed}], "
+            "union_by_name = true, hive_partitioning = false)"
+        )
+    _drop_other_kind(connection, address, "VIEW")
+    connection.execute(f"create or replace view {address} as {body}")
+
+
+def _create_table(
+    connection: duckdb.DuckDBPyConnection, address: str, columns: Mapping[str, str]
+) -> None:
+    """Keeps a table of these columns; one of another shape (an older release) starts anew."""
+    schema, name = address.split(".")
+    found = connection.execute(
+        "select column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and schema_name = ? and table_name = ? "
+        "order by column_index",
+        [schema, name],
+    ).fetchall()
+    if [(column, kind.lower()) for column, kind in found] == list(columns.items()):
+        return
+    _drop_other_kind(connection, address, "BASE TABLE")
+    declared = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+    connection.execute(f"create or replace table {address} ({declared})")
+
+
+def _drop_other_kind(connection: duckdb.DuckDBPyConnection, address: str, kind: str) -> None:
+    schema, name = address.split(".")
+    row = connection.execute(
+        "select table_type from information_schema.tables "
+        "where table_catalog = current_database() and table_schema = ? and table_name = ?",
+        [schema, name],
+    ).fetchone()
+    if row and row[0] != kind:
+        connection.execute(f"drop {'table' if row[0] == 'BASE TABLE' else 'view'} {address}")
+
+
+def _replace(
+    connection: duckdb.DuckDBPyConnection, address: str, data: pa.Table, as_of: dt.date | None
+) -> int:
+    columns = PYTHON_TABLES[address]
+    missing = [name for name in columns if name not in data.column_names]
+    if missing:
+        raise WarehouseError(f"{address} needs columns {', '.join(missing)}", where=address)
+    connection.execute("begin")
+    _create_table(connection, address, columns)
+    if as_of is None:
+        connection.execute(f"delete from {address}")
+    else:
+        connection.execute(f"delete from {address} where as_of_date = ?", [as_of])
+    connection.register("_incoming", data)
+    connection.execute(f"insert into {address} select {', '.join(columns)} from _incoming")
+    connection.unregister("_incoming")
+    connection.execute("commit")
+    return int(data.num_rows)
+
+
+def _empty_select(columns: Mapping[str, str]) -> str:
+    listed = ", ".join(f"null::{kind} as {name}" for name, kind in columns.items())
+    return f"select {listed} where false"
+
+
+def _quote(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
