@@ -41,7 +41,7 @@ run: setup ## Run the pipeline once (real example data, or LANDING=your folder)
 	if [ -n "$$LANDING" ] && [ -n "$$EXAMPLE" ]; then \
 		echo "make: LANDING and EXAMPLE exclude each other; give one of them." >&2; exit 2; fi; \
 	if [ -n "$$LANDING" ]; then set -- "$$@" --landing "$$LANDING"; \
-	else set -- "$$@" --example "$${EXAMPLE:-online_retail}"; fi; \
+	elif [ -n "$$EXAMPLE" ]; then set -- "$$@" --example "$$EXAMPLE"; fi; \
 	if [ -n "$$JOB" ]; then set -- "$$@" --job "$$JOB"; fi; \
 	if [ -n "$$AS_OF" ]; then set -- "$$@" --as-of "$$AS_OF"; fi; \
 	exec $(BIN)/crm run "$$@"

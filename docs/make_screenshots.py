@@ -236,12 +236,12 @@ def take_pictures(url: str, images: Path) -> None:
         browser.evaluate(HIDE_NAVIGATION)
         browser.call("Page.reload")
         wait_until_drawn(browser)
-        browser.save_picture(images / "asset_groups.png")
-        print(f"{images / 'asset_groups.png'}: {groups} groups")
+        browser.save_picture(images / "asset-groups.png")
+        print(f"{images / 'asset-groups.png'}: {groups} groups")
         browser.press("e", ALT)
         assets = wait_until_drawn(browser, more_than=groups)
-        browser.save_picture(images / "asset_graph.png")
-        print(f"{images / 'asset_graph.png'}: {assets} nodes")
+        browser.save_picture(images / "asset-graph.png")
+        print(f"{images / 'asset-graph.png'}: {assets} nodes")
 
 
 def main() -> None:

@@ -161,9 +161,9 @@ def fake_crm(make: Run, tmp_path: Path, *options: str, **environment: str) -> li
     return answer.stdout.splitlines()
 
 
-def test_make_run_takes_the_example_and_the_default_home(make: Run, tmp_path: Path) -> None:
-    said = fake_crm(make, tmp_path)
-    assert said == ["run", "--home", f"{ROOT}/data", "--example", "online_retail"]
+def test_make_run_leaves_the_choice_of_data_to_the_default_home(make: Run, tmp_path: Path) -> None:
+    """A home remembers its landing folder; only a new one gets the example, by ``crm`` itself."""
+    assert fake_crm(make, tmp_path) == ["run", "--home", f"{ROOT}/data"]
 
 
 def test_an_example_gets_a_home_of_its_own(make: Run, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {
     # given
     "crm_pipeline", "dbt_project", "ml", "tests", "workspace.yaml", "pyproject.toml", "README.md",
+    "README.zh-CN.md",
     # what a stranger expects beside it
     "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md", "LICENSE", "requirements.lock",
     "docs", "simulation", "benchmarks", "examples", ".ci",
