@@ -1,0 +1,275 @@
+"""SQL that turns one text cell into one typed value or a reason why not. Add here: a kind's conversion. Not here: which column feeds which.
+
+Nothing is cast before its text has been matched whole: DuckDB's casts round and guess.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from crm_pipeline.lib.ingestion import entities
+from crm_pipeline.lib.ingestion.entities import Column
+from crm_pipeline.lib.ingestion.feed_spec import ColumnMapping
+
+# Ids that people type for "nothing". Texts are not treated so: somebody may be called Null.
+NULL_IDS = ("null", "n/a", "none", "nan", "-", "--", "无", "未知", "#n/a", "nil", "undefined")
+_DIGITS = {"money": 12, "quantity": 15, "integer": 18}
+_EPOCH = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+_PHONE = r"(^|[^0-9])(\+?86)?1[3-9][0-9]{9}($|[^0-9])"
+_MAIL = r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}"
+_ID_CARD = r"(^|[^0-9])[1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]($|[^0-9Xx])"
+_CARD = r"(?:^|[^0-9])(4[0-9]{15}|5[1-5][0-9]{14}|62[0-9]{14,17}|3[47][0-9]{13})(?:$|[^0-9])"
+
+
+def quote(text: object) -> str:
+    """``text`` as an SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def in_list(texts: object) -> str:
+    """Texts as the inside of an SQL ``in (…)``."""
+    return ", ".join(quote(text) for text in texts)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """``value`` reads the cleaned cell ``c_<column>``; ``problem`` may also read ``v_<column>``."""
+
+    value: str
+    problem: str  # null, or a reason code
+
+
+def cleaned_cell(cell: str, column: Column | None, mapping: ColumnMapping) -> str:
+    """The cell trimmed, stripped and nulled as declared."""
+    text = f"trim({cell})"
+    if mapping.strip_prefix:
+        text = f"regexp_replace({text}, {quote('^' + re.escape(mapping.strip_prefix))}, '')"
+    if mapping.strip_suffix:
+        suffix = quote(mapping.strip_suffix)
+        text = f"case when ends_with({text}, {suffix}) then left({text}, -{len(mapping.strip_suffix)}) else {text} end"
+    if mapping.case:
+        text = f"{mapping.case}({text})"
+    return _nulled(text, column, mapping)
+
+
+def _nulled(text: str, column: Column | None, mapping: ColumnMapping) -> str:
+    if mapping.null_values is None and column is not None and column.kind == "id":
+        # Most ids are digits; only the few others are folded and looked up.
+        return (
+            f"case when {text} = '' then null when strlen({text}) <= 9 and lower({text}) in ({in_list(NULL_IDS)}) "
+            f"then null else {text} end"
+        )
+    if mapping.null_values:
+        return f"case when {text} = '' or {text} in ({in_list(mapping.null_values)}) then null else {text} end"
+    return f"nullif({text}, '')"
+
+
+def number_text(cell: str, mapping: ColumnMapping) -> str:
+    """A number's text without the symbols and separators that were declared."""
+    text = cell
+    if mapping.symbols:
+        signs = "(?:" + "|".join(re.escape(s) for s in mapping.symbols) + ")"
+        text = f"regexp_replace({text}, {quote('^(-?)' + signs + chr(92) + 's*')}, '\\1')"
+        text = f"regexp_replace({text}, {quote(chr(92) + 's*' + signs + '$')}, '')"
+    point = re.escape(mapping.decimal)
+    if mapping.thousands:
+        grouped = f"-?[0-9]{{1,3}}({re.escape(mapping.thousands)}[0-9]{{3}})+({point}[0-9]+)?"
+        text = (
+            f"case when regexp_full_match({text}, {quote(grouped)}) "
+            f"then replace({text}, {quote(mapping.thousands)}, '') else {text} end"
+        )
+    if mapping.decimal == ",":
+        text = (
+            f"case when contains({text}, '.') then {text} || '?' else replace({text}, ',', '.') end"
+        )
+    return text
+
+
+def number(column: Column, mapping: ColumnMapping) -> Conversion:
+    """Decimals and integers: the shape first, then the cast, then sign and range."""
+    c, v = cell_name(column), value_name(column)
+    scale = mapping.scale or 0
+    digits = _DIGITS[column.kind]
+    tail = rf"(\.[0-9]{{1,{scale}}}0*)?" if scale else r"(\.0+)?"
+    shape = quote(rf"-?[0-9]{{1,{digits}}}{tail}")
+    long_shape = quote(rf"-?0*[0-9]{{1,{digits}}}(\.[0-9]+)?")
+    kind = "decimal(18,0)" if column.kind == "integer" else column.sql_type
+    checks = [
+        f"when not regexp_full_match({c}, {shape}) then case "
+        rf"when not regexp_full_match({c}, '-?[0-9]+(\.[0-9]+)?') then 'number' "
+        f"when regexp_full_match({c}, {long_shape}) then 'decimals' else 'range' end",
+        f"when {v} is null then 'range'",
+        *_sign_and_range(column, mapping),
+    ]
+    value = f"try_cast({c} as {kind})" + ("::bigint" if column.kind == "integer" else "")
+    return Conversion(value, f"case {' '.join(checks)} end")
+
+
+def _sign_and_range(column: Column, mapping: ColumnMapping) -> list[str]:
+    c, v = cell_name(column), value_name(column)
+    zero_fits = column.accepts_zero or "zero" in mapping.allow or column.kind == "integer"
+    negative_fits = column.accepts_negative or "negative" in mapping.allow
+    otherwise = "null" if zero_fits else "'zero'"
+    checks = [
+        f"when {v} = 0 then case when starts_with({c}, '-') then 'number' else {otherwise} end"
+    ]
+    if not negative_fits:
+        checks.append(f"when {v} < 0 then 'negative'")
+    high = mapping.high if mapping.high is not None else column.high
+    low = mapping.low if mapping.low is not None else column.low
+    if high is not None:
+        checks.append(f"when {v} > {high} then 'range'")
+        if low is None:
+            checks.append(f"when {v} < -{high} then 'range'")
+    if low is not None:
+        checks.append(f"when {v} < {low} then 'range'")
+    return checks
+
+
+def local_time(mapping_formats: list[str] | None, cell: str) -> str | None:
+    """Naive local timestamp of ``cell`` by the first format that fits; ``None`` when no format is naive."""
+    found = [_naive(pattern, cell) for pattern in mapping_formats or [] if not _is_zoned(pattern)]
+    return _coalesce(found)
+
+
+def absolute_time(mapping_formats: list[str] | None, epoch: str | None, cell: str) -> str | None:
+    """UTC timestamp of ``cell`` where its text itself names zone or epoch."""
+    if epoch:
+        factor = _EPOCH[epoch]
+        return (
+            f"case when regexp_full_match({cell}, '[0-9]{{1,17}}') "
+            f"then make_timestamp(try_cast({cell} as hugeint) * {factor} % 9000000000000000000) end"
+        )
+    found = []
+    for pattern in mapping_formats or []:
+        if pattern == "iso8601":
+            zoned = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})"
+            whole = f"regexp_replace({cell}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
+            found.append(
+                f"case when regexp_full_match({cell}, {quote(zoned)}) "
+                f"then make_timestamp(epoch_us(try_cast({whole} as timestamptz))) end"
+            )
+        elif _is_zoned(pattern):
+            found.append(f"make_timestamp(epoch_us(try_strptime({cell}, {quote(pattern)})))")
+    return _coalesce(found)
+
+
+def _naive(pattern: str, cell: str) -> str:
+    if pattern == "excel_serial":
+        return (
+            f"case when regexp_full_match({cell}, '[0-9]{{1,7}}(\\.[0-9]{{1,12}})?') then timestamp '1899-12-30' "
+            f"+ to_seconds(cast(round(try_cast({cell} as decimal(24,12)) * 86400) as bigint)) end"
+        )
+    if pattern == "iso8601":
+        shape = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?"
+        return f"case when regexp_full_match({cell}, {quote(shape)}) then try_cast({cell} as timestamp) end"
+    return f"try_strptime({cell}, {quote(pattern)})"
+
+
+def _is_zoned(pattern: str) -> bool:
+    return "%z" in pattern or "%Z" in pattern
+
+
+def _coalesce(found: list[str]) -> str | None:
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+
+def text(column: Column, mapping: ColumnMapping) -> Conversion:
+    """Ids and free texts stay text; what a spreadsheet destroyed or somebody misplaced is refused."""
+    c = cell_name(column)
+    limit = mapping.max_length or column.max_length
+    checks = [f"when strlen({c}) > {limit} and length({c}) > {limit} then 'length'"]
+    if column.kind == "id":
+        rounded = r"'-?[0-9](\.[0-9]+)?[eE]\+[0-9]+'"
+        checks.append(f"when regexp_full_match({c}, {rounded}) then 'precision'")
+    if column.pii == "none" and "personal_looking" not in mapping.allow:
+        checks.append(f"when {_looks_personal(column)} then 'misplaced_personal_data'")
+    return Conversion(c, f"case {' '.join(checks)} end")
+
+
+def _looks_personal(column: Column) -> str:
+    c = cell_name(column)
+    mail = f"regexp_matches({c}, {quote(_MAIL)})"
+    if (
+        column.kind == "id"
+    ):  # numbers of things are long; only a whole phone number or an address is sure
+        phone = f"strlen({c}) between 11 and 14 and regexp_full_match({c}, {quote(_PHONE)})"
+        return f"{phone} or contains({c}, '@') and {mail}"
+    found = [
+        mail,
+        f"regexp_matches({c}, {quote(_PHONE)})",
+        f"regexp_matches({c}, {quote(_ID_CARD)})",
+        _is_card(c),
+    ]
+    return f"regexp_matches({c}, '[0-9]{{11}}|@') and ({' or '.join(found)})"
+
+
+def _is_card(c: str) -> str:
+    """A bank card: the issuers' shapes, and the Luhn sum of the digits from the right."""
+    digits = f"string_split(reverse(regexp_extract({c}, {quote(_CARD)}, 1)), '')"
+    weighted = (
+        f"list_transform(range(1, len({digits}) + 1), lambda i: case when i % 2 = 1 then {digits}[i]::int "
+        f"when {digits}[i]::int < 5 then {digits}[i]::int * 2 else {digits}[i]::int * 2 - 9 end)"
+    )
+    return f"case when regexp_matches({c}, {quote(_CARD)}) then list_sum({weighted}) % 10 = 0 else false end"
+
+
+def choice(column: Column, mapping: ColumnMapping) -> Conversion:
+    """Enums, currencies and booleans: declared values only."""
+    c, v = cell_name(column), value_name(column)
+    value = c
+    if mapping.map:
+        branches = " ".join(f"when {quote(k)} then {quote(w)}" for k, w in mapping.map.items())
+        value = f"case {c} {branches} end"
+    if column.kind == "boolean":
+        words = value if mapping.map else f"lower({c})"
+        value = f"case {words} when 'true' then true when '1' then true when 'false' then false when '0' then false end"
+        return Conversion(value, f"case when {v} is null then 'boolean' end")
+    allowed = entities.CURRENCIES if column.kind == "currency" else column.values
+    code = "currency" if column.kind == "currency" else "enum"
+    check = f"{v} is null or {v} not in ({in_list(sorted(allowed))})"
+    return Conversion(value, f"case when {check} then '{code}' end")
+
+
+def instant(column: Column, mapping: ColumnMapping, zone: str, latest: str) -> Conversion:
+    """Instants and days. ``latest`` is the SQL of the moment after which nothing can have happened."""
+    c, v = cell_name(column), value_name(column)
+    if column.kind == "date":
+        days = _coalesce([_naive(pattern, c) for pattern in mapping.format or []])
+        checks = [
+            f"when {v} is null then 'date'",
+            f"when {v} > cast({latest} as date) then 'future'",
+        ]
+        checks.append(f"when {v} < date {quote(column.low)} then 'range'" if column.low else "")
+        return Conversion(f"cast({days} as date)", f"case {' '.join(checks)} end")
+    local = local_time(mapping.format, c)
+    absolute = absolute_time(mapping.format, mapping.epoch, c)
+    parts = [p for p in (absolute, to_utc(local, zone) if local else None) if p]
+    gap = f"when {skipped(local, zone)} then 'dst_gap'" if local else ""
+    checks = [f"when {v} is null then 'timestamp'", gap, f"when {v} > {latest} then 'future'"]
+    checks.append(f"when {v} < timestamp {quote(column.low)} then 'range'" if column.low else "")
+    return Conversion(_coalesce(parts) or "null", f"case {' '.join(checks)} end")
+
+
+def to_utc(local: str, zone: str) -> str:
+    """Naive local time to naive UTC."""
+    return f"make_timestamp(epoch_us(timezone({quote(zone)}, {local})))"
+
+
+def skipped(local: str, zone: str) -> str:
+    """True for a local time that the clock jumped over: it does not come back from UTC unchanged."""
+    return f"timezone({quote(zone)}, timezone({quote(zone)}, {local})) <> {local}"
+
+
+def cell_name(column: Column) -> str:
+    """Name of the cleaned text of ``column`` inside the query."""
+    return f"c_{column.name}"
+
+
+def value_name(column: Column) -> str:
+    """Name of the typed value of ``column`` inside the query."""
+    return f"v_{column.name}"

@@ -1,0 +1,108 @@
+"""All feeds of a deployment. Add here: rules between feeds. Not here: what one feed may say (``feed_spec``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from crm_pipeline.lib.errors import ConfigError
+from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.strict_yaml import Problem, YamlDocument, load_documents, refusal, validate
+
+COMPONENT = "crm_pipeline.components.ChannelFeed"
+
+
+def load_feeds(channels_dir: Path) -> list[FeedSpec]:
+    """Every feed declared below ``channels_dir``, in the order of their names.
+
+    Raises:
+        ConfigError: names all problems of the first wrong file, each with its line.
+    """
+    found: list[tuple[FeedSpec, YamlDocument]] = []
+    for path in sorted(channels_dir.rglob("defs.yaml")):
+        found += feeds_in(path)
+    _check_together(found)
+    return sorted((spec for spec, _ in found), key=lambda spec: spec.feed)
+
+
+def load_feed(path: Path, feed: str) -> FeedSpec:
+    """The feed called ``feed`` of one file."""
+    specs = {spec.feed: spec for spec, _ in feeds_in(path)}
+    if feed not in specs:
+        raise ConfigError(
+            f"no feed is called {feed!r} here",
+            where=str(path),
+            remedy=f"use one of: {', '.join(specs)}",
+        )
+    return specs[feed]
+
+
+def feeds_in(path: Path) -> Iterator[tuple[FeedSpec, YamlDocument]]:
+    """The feeds of one file, each from a document of its own."""
+    for document in load_documents(path):
+        if not isinstance(document.data, dict) or "type" not in document.data:
+            raise ConfigError(
+                "a component file names its type",
+                where=document.where(),
+                remedy=f"write type: {COMPONENT}",
+            )
+        if str(document.data["type"]).rsplit(".", 1)[-1] != "ChannelFeed":
+            continue
+        _check_frame(document)
+        yield validate(FeedSpec, document, ("attributes",)), document
+
+
+def _check_frame(document: YamlDocument) -> None:
+    problems = [
+        Problem((key,), f"unknown key {key!r}", "write only type and attributes")
+        for key in document.data
+        if key not in ("type", "attributes")
+    ]
+    if not isinstance(document.data.get("attributes"), dict):
+        problems.append(
+            Problem(
+                ("type",),
+                "the feed's attributes are missing",
+                "write attributes: and the feed below it",
+            )
+        )
+    if problems:
+        raise refusal(document, problems)
+
+
+def _check_together(found: Sequence[tuple[FeedSpec, YamlDocument]]) -> None:
+    names: dict[str, YamlDocument] = {}
+    keys: dict[tuple[str, str], tuple[FeedSpec, YamlDocument]] = {}
+    places: dict[tuple[str, str], str] = {}
+    for spec, document in found:
+        if spec.feed in names:
+            first = names[spec.feed].where(("attributes", "feed"))
+            raise ConfigError(
+                f"two feeds are called {spec.feed!r}", where=document.where(("attributes", "feed")),
+                remedy=f"rename one; the other stands at {first}",
+            )  # fmt: skip
+        names[spec.feed] = document
+        _check_key(spec, document, keys)
+        place = (spec.landing_folder, spec.files)
+        if place in places:
+            raise ConfigError(
+                f"{spec.feed} and {places[place]} read the same files", where=document.where(("attributes", "feed")),
+                remedy="give one of them another folder or file pattern",
+            )  # fmt: skip
+        places[place] = spec.feed
+
+
+def _check_key(
+    spec: FeedSpec,
+    document: YamlDocument,
+    keys: dict[tuple[str, str], tuple[FeedSpec, YamlDocument]],
+) -> None:
+    """The key's scope is channel and entity, so every feed of both must mean the same key."""
+    scope = (spec.channel, spec.entity)
+    other, at = keys.setdefault(scope, (spec, document))
+    if (spec.natural_key, spec.is_numbered) != (other.natural_key, other.is_numbered):
+        raise ConfigError(
+            f"{spec.feed} and {other.feed} feed {spec.entity} of {spec.channel} with different keys",
+            where=document.where(("attributes", "key")),
+            remedy=f"declare the key of {at.where(('attributes', 'key'))}, or use another channel",
+        )

@@ -1,0 +1,191 @@
+"""The inbox: which files came, and which part of each is active. Add here: its queries. Not here: reading or converting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from crm_pipeline.lib.failpoints import failpoint
+from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.ingestion.landing import Sighting
+from crm_pipeline.lib.ledger.schema import inbox_files, inbox_parts, inbox_sightings
+
+Seen = dict[str, tuple[tuple[int, int, int, str], str]]
+
+
+@dataclass(frozen=True)
+class InboxFile:
+    """A file as the inbox knows it."""
+
+    file_sha256: str
+    file_name: str
+    size_bytes: int
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class PartRow:
+    """What became of a file under one contract."""
+
+    contract_hash: str
+    state: str
+    received: int = 0
+    written: int = 0
+    quarantined: int = 0
+    part_path: str | None = None
+    quarantine_path: str | None = None
+    reason_code: str | None = None
+    message: str | None = None
+
+
+def sightings(ledger: sa.Engine, feed: str) -> Seen:
+    """Paths already dealt with: their state then, and the hash of their bytes."""
+    table = inbox_sightings
+    with ledger.connect() as connection:
+        rows = connection.execute(sa.select(table).where(table.c.feed == feed)).all()
+    return {r.path: ((r.size_bytes, r.mtime_ns, r.ctime_ns, r.inode), r.file_sha256) for r in rows}
+
+
+def files_of(ledger: sa.Engine, feed: str) -> dict[str, InboxFile]:
+    """All files of ``feed`` in the order they came."""
+    query = (
+        sa.select(inbox_files).where(inbox_files.c.feed == feed).order_by(inbox_files.c.inbox_seq)
+    )
+    with ledger.connect() as connection:
+        rows = connection.execute(query).all()
+    return {
+        r.file_sha256: InboxFile(r.file_sha256, r.file_name, r.size_bytes, r.received_at)
+        for r in rows
+    }
+
+
+def settled(ledger: sa.Engine, spec: FeedSpec) -> set[str]:
+    """Files that are done under the feed's present contract: active, or refused by it."""
+    table = inbox_parts
+    query = sa.select(table.c.file_sha256).where(
+        table.c.feed == spec.feed,
+        table.c.contract_hash == spec.contract_hash,
+        table.c.state.in_(("active", "refused")),
+    )
+    with ledger.connect() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def with_quarantine(ledger: sa.Engine, feed: str) -> list[str]:
+    """Files with quarantined records under their active contract, or refused whole and never active."""
+    table = inbox_parts
+    active = sa.select(table.c.file_sha256).where(table.c.feed == feed, table.c.state == "active")
+    query = sa.select(table.c.file_sha256).distinct().where(
+        table.c.feed == feed,
+        sa.or_(
+            sa.and_(table.c.state == "active", table.c.quarantined_count > 0),
+            sa.and_(table.c.state == "refused", table.c.file_sha256.not_in(active)),
+        ),
+    )  # fmt: skip
+    with ledger.connect() as connection:
+        return sorted(connection.execute(query).scalars())
+
+
+def record_sightings(ledger: sa.Engine, feed: str, seen: Iterable[tuple[Sighting, str]]) -> None:
+    """Remembers what is in the folder, so that an unchanged file is not read again."""
+    seen = list(seen)
+    if not seen:
+        return
+    with ledger.begin() as connection:
+        for sighting, sha256 in seen:
+            _record_sighting(connection, feed, sighting, sha256)
+
+
+def _record_sighting(connection: sa.Connection, feed: str, sighting: Sighting, sha256: str) -> None:
+    table = inbox_sightings
+    path = path_key(sighting)
+    connection.execute(sa.delete(table).where(table.c.feed == feed, table.c.path == path))
+    size, mtime, ctime, inode = sighting.state
+    connection.execute(
+        sa.insert(table).values(
+            feed=feed,
+            path=path,
+            size_bytes=size,
+            mtime_ns=mtime,
+            ctime_ns=ctime,
+            inode=inode,
+            file_sha256=sha256,
+        )
+    )
+
+
+def path_key(sighting: Sighting) -> str:
+    """The path as text, whatever bytes are in it."""
+    return str(sighting.path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def settle(
+    ledger: sa.Engine, spec: FeedSpec, file: InboxFile, part: PartRow, sighting: Sighting | None
+) -> bool:
+    """Enters the file and switches its pointer in one transaction; false when somebody else already had.
+
+    A refused part never displaces an active one: a mistaken mapping must not empty the warehouse.
+    """
+    failpoint("inbox_row_before")
+    try:
+        is_first = _settle(ledger, spec, file, part, sighting)
+    except (
+        sa.exc.IntegrityError
+    ):  # another process entered the same file between our look and our insert
+        is_first = _settle(ledger, spec, file, part, sighting)
+    failpoint("inbox_row_after")
+    return is_first
+
+
+def _settle(
+    ledger: sa.Engine, spec: FeedSpec, file: InboxFile, part: PartRow, sighting: Sighting | None
+) -> bool:
+    with ledger.begin() as connection:
+        _enter_file(connection, spec, file)
+        is_first = _switch(connection, spec.feed, file.file_sha256, part)
+        if sighting is not None:
+            _record_sighting(connection, spec.feed, sighting, file.file_sha256)
+        failpoint("inbox_row_during")
+    return is_first
+
+
+def _enter_file(connection: sa.Connection, spec: FeedSpec, file: InboxFile) -> None:
+    table = inbox_files
+    is_here = sa.select(table.c.inbox_seq).where(
+        table.c.feed == spec.feed, table.c.file_sha256 == file.file_sha256
+    )
+    if connection.execute(is_here).first() is None:
+        connection.execute(
+            sa.insert(table).values(
+                feed=spec.feed, channel=spec.channel, entity=spec.entity, file_sha256=file.file_sha256,
+                file_name=file.file_name, size_bytes=file.size_bytes, received_at=file.received_at,
+            )
+        )  # fmt: skip
+
+
+def _switch(connection: sa.Connection, feed: str, sha256: str, part: PartRow) -> bool:
+    table = inbox_parts
+    same_file = sa.and_(table.c.feed == feed, table.c.file_sha256 == sha256)
+    same_part = sa.and_(same_file, table.c.contract_hash == part.contract_hash)
+    state = connection.execute(sa.select(table.c.state).where(same_part)).scalar()
+    if part.state == "active":
+        connection.execute(
+            sa.update(table)
+            .where(
+                same_file, table.c.state == "active", table.c.contract_hash != part.contract_hash
+            )
+            .values(state="superseded")
+        )
+    connection.execute(sa.delete(table).where(same_part))
+    connection.execute(
+        sa.insert(table).values(
+            feed=feed, file_sha256=sha256, contract_hash=part.contract_hash, state=part.state,
+            received_count=part.received, written_count=part.written, quarantined_count=part.quarantined,
+            part_path=part.part_path, quarantine_path=part.quarantine_path,
+            reason_code=part.reason_code, message=part.message,
+        )
+    )  # fmt: skip
+    return state != part.state
