@@ -1,4 +1,4 @@
-"""Warehouses for dbt tests: the source tables, typed, from a few rows; dbt through its command line.
+"""Warehouses for dbt tests: typed source tables from a few rows; dbt by its command line.
 
 Add here: what several dbt tests need. Not here: assertions, rules.
 """
@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +233,7 @@ def insert(warehouse: Path, table: str, rows: Iterable[Mapping[str, Any]]) -> No
 
 
 def deliver(warehouse: Path, deliveries: Iterable[Delivery]) -> None:
-    """Writes deliveries as the channel door would: conformed records and the inbox, in this order."""
+    """Writes deliveries as the channel door would: records and inbox, in this order."""
     with duckdb.connect(str(warehouse)) as connection:
         row = connection.execute(
             "select coalesce(max(inbox_seq), 0) from ledger.inbox_files"
@@ -360,9 +359,7 @@ _EVENT_COLUMNS = {"order_lines": "ordered_at", "orders": "ordered_at", "refunds"
 
 def _conformed(delivery: Delivery, number: int, record: dict[str, Any]) -> dict[str, Any]:
     """A record with the columns every entity has; version and known_at may be given in it."""
-    content = {
-        column: value for column, value in record.items() if column not in RECORD_COLUMNS
-    }
+    content = {column: value for column, value in record.items() if column not in RECORD_COLUMNS}
     key = [record.get(column) for column in _NATURAL_KEYS[delivery.entity]]
     event_at = record.get(_EVENT_COLUMNS.get(delivery.entity, "registered_at"))
     return {
@@ -373,7 +370,7 @@ def _conformed(delivery: Delivery, number: int, record: dict[str, Any]) -> dict[
         "record_id": _hash([delivery.channel, delivery.entity, key])[:32],
         "content_hash": _hash(content)[:32],
         "source_version": record.get("source_version"),
-        "known_at": record.get("known_at") or event_at or datetime(2024, 1, 1),
+        "known_at": record.get("known_at") or event_at or "2024-01-01",
         **content,
     }
 

@@ -155,6 +155,7 @@ final as (
         customers.order_count_in_window,
         customers.spend_amount_in_window,
         rules.tier as rfm_tier,
+        rules.ladder,
         rules.rule_id as tier_rule_id,
         rules.spend_basis
     from customers

@@ -1,0 +1,136 @@
+"""Rule tables: the shipped ones pass, and every mistake is told with its row and a remedy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crm_pipeline.lib.errors import RuleError
+from crm_pipeline.lib.rules import check_rules, validate_rules
+from crm_pipeline.lib.rules.ladders import COLUMNS
+
+SEEDS = Path(__file__).resolve().parents[4] / "dbt_project" / "seeds"
+CATCH_ALL = "playbook,90,churn_risk,,,,,none,,,rest,"
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    """A copy of the shipped rule tables that a test may spoil."""
+    for path in SEEDS.glob("*.csv"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def write_ladder(seeds: Path, *rows: str) -> None:
+    text = "\n".join([",".join(COLUMNS), *rows]) + "\n"
+    (seeds / "rfm_ladders.csv").write_text(text, encoding="utf-8")
+
+
+def told(seeds: Path) -> list[tuple[int, str, str]]:
+    return [(p.row_number, p.column, p.what) for p in validate_rules(seeds)]
+
+
+def test_the_shipped_rule_tables_have_no_problem() -> None:
+    assert validate_rules(SEEDS) == []
+    check_rules(SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "what"),
+    [
+        ("gold,10,core,,7,5,,none,,,r1,", "ladder", "'gold' is not known"),
+        ("playbook,10,gold,,7,5,,none,,,r1,", "tier", "'gold' is not known"),
+        ("playbook,10,,,7,5,,none,,,r1,", "tier", "it is empty"),
+        ("playbook,x,core,,7,5,,none,,,r1,", "priority", "'x' is no whole number"),
+        ("playbook,,core,,7,5,,none,,,r1,", "priority", "it is empty"),
+        ("playbook,10,core,8,7,5,,none,,,r1,", "min_days_since_last_order", "above the most"),
+        ("playbook,10,core,,7.5,5,,none,,,r1,", "max_days_since_last_order", "no whole number"),
+        ("playbook,10,core,,-7,5,,none,,,r1,", "max_days_since_last_order", "no whole number"),
+        ("playbook,10,core,,7,5,3,none,,,r1,", "min_order_count", "above the most"),
+        ("playbook,10,core,,7,5,,percentile,101,,r1,", "min_spend_pct", "out of range"),
+        ("playbook,10,core,,7,5,,percentile,60,40,r1,", "min_spend_pct", "above the most"),
+        ("playbook,10,core,,7,5,,percentile,,,r1,", "min_spend_pct", "needs a spend limit"),
+        ("playbook,10,core,,7,5,,none,80,,r1,", "min_spend_pct", "takes no spend limit"),
+        ("playbook,10,core,,7,5,,median,80,,r1,", "spend_basis", "'median' is not known"),
+        ("playbook,10,core,,7,5,,none,,,,", "rule_id", "it is empty"),
+        ("playbook,10,core,,7,5,,none,,,rest,", "rule_id", "'rest' is already in row"),
+        ("playbook,90,core,,7,5,,none,,,r1,", "priority", "90 is already in row"),
+        ("playbook,10,core,,,,,none,,,r1,", "priority", "takes everyone"),
+        ("playbook,10,core,,7,5", "", "6 cells instead of 12"),
+    ],
+)
+def test_a_bad_ladder_row_is_told_with_row_and_column(
+    seeds: Path, row: str, column: str, what: str
+) -> None:
+    write_ladder(seeds, CATCH_ALL, row)
+    problems = validate_rules(seeds)
+    [problem] = problems
+    assert (problem.file, problem.row_number) == ("rfm_ladders.csv", 3)
+    assert problem.column == column
+    assert what in problem.what
+    assert problem.remedy
+
+
+def test_a_mean_may_be_exceeded_but_a_percentile_may_not(seeds: Path) -> None:
+    write_ladder(seeds, "playbook,10,dormant,90,,1,,mean,150,,r1,", CATCH_ALL)
+    assert told(seeds) == []
+
+
+def test_a_ladder_without_a_last_rule_for_everyone_is_refused(seeds: Path) -> None:
+    write_ladder(seeds, "playbook,10,core,0,7,5,,none,,,r1,", "playbook,20,new,0,7,,1,none,,,r2,")
+    [(row_number, column, what)] = told(seeds)
+    assert (row_number, column) == (3, "priority")
+    assert "everyone else" in what
+
+
+def test_all_problems_are_listed_in_one_error(seeds: Path) -> None:
+    write_ladder(seeds, "playbook,10,gold,9,7,x,,none,,,r1,", CATCH_ALL)
+    with pytest.raises(RuleError) as caught:
+        check_rules(seeds)
+    text = str(caught.value)
+    for part in ("rfm_ladders.csv, row 2, column tier", "column min_order_count", "above the most"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("header", "what"),
+    [
+        ("ladder,priority", "missing tier"),
+        (",".join(COLUMNS) + ",weight", "unknown weight"),
+        (",".join(reversed(COLUMNS)), "order or repetition"),
+    ],
+)
+def test_a_wrong_header_is_told(seeds: Path, header: str, what: str) -> None:
+    (seeds / "rfm_ladders.csv").write_text(header + "\n", encoding="utf-8")
+    [problem] = validate_rules(seeds)
+    assert problem.row_number == 1
+    assert what in problem.what
+
+
+def test_a_missing_an_empty_and_a_wrongly_encoded_table_are_told(seeds: Path) -> None:
+    (seeds / "rfm_ladders.csv").unlink()
+    assert told(seeds) == [(1, "", "the file is missing")]
+    write_ladder(seeds)
+    assert told(seeds) == [(2, "", "the table has no row")]
+    (seeds / "rfm_ladders.csv").write_bytes("ladder\n核心\n".encode("gb18030"))
+    assert told(seeds) == [(2, "", "the text is not UTF-8")]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("c1,fax,7,1,", "consent_channel"),
+        ("c1,email,0,1,", "window_days"),
+        ("c1,email,,1,", "window_days"),
+        ("c1,email,7,many,", "max_messages"),
+        (",email,7,1,", "cap_id"),
+        ("c0,sms,7,1,", "cap_id"),
+        ("c1,all,1,2,", "window_days"),
+    ],
+)
+def test_a_bad_cap_row_is_told_with_row_and_column(seeds: Path, row: str, column: str) -> None:
+    text = f"cap_id,consent_channel,window_days,max_messages,note\nc0,all,1,1,\n{row}\n"
+    (seeds / "outreach_caps.csv").write_text(text, encoding="utf-8")
+    assert [(p.row_number, p.column) for p in validate_rules(seeds)] == [(3, column)]
