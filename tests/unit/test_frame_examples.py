@@ -12,7 +12,7 @@ import importlib.util
 import json
 import sys
 from collections import defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,10 @@ import pytest
 
 from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.examples import list_examples, prepare_example
+from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.ingestion.feeds import load_feeds
+from crm_pipeline.lib.ingestion.ingest import FeedReport, ingest_feed
+from crm_pipeline.lib.ledger import open_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "online_retail"
@@ -156,6 +160,39 @@ def test_made_up_consents_stay_on_the_reserved_domain_and_inside_the_story(landi
     assert min(moments) >= datetime.fromisoformat("2010-01-01")
     assert max(moments) < datetime.fromisoformat(EXPECTED["lines"]["last_ordered_at"])
     assert len(consents) == EXPECTED["consents"]["events"]
+
+
+@pytest.fixture(scope="module")
+def reports(landing: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FeedReport]:
+    """What the door made of the example, by feed."""
+    home = CrmHome(tmp_path_factory.mktemp("door")).ensure()
+    ledger = open_ledger(home)
+    return {
+        spec.feed: ingest_feed(
+            home,
+            ledger,
+            spec,
+            landing,
+            received_at=datetime(2011, 12, 10, tzinfo=UTC),
+            post_consents=lambda *_, **__: None,
+        )
+        for spec in load_feeds(ROOT / "crm_pipeline" / "defs" / "channels")
+        if spec.channel == "online_retail"
+    }
+
+
+def test_the_door_receives_what_the_example_says(reports: dict[str, FeedReport]) -> None:
+    expected: dict[str, int] = defaultdict(int)
+    for name, facts in EXPECTED["files"].items():
+        expected[name.split("/")[0]] += facts["received"]
+    assert {feed: report.received for feed, report in reports.items()} == expected
+
+
+def test_the_planted_lines_and_no_others_are_quarantined(reports: dict[str, FeedReport]) -> None:
+    planted = EXPECTED["files"]["online_retail/zz_planted_bad_lines.csv"]["quarantined"]
+    quarantined = {feed: report.quarantined for feed, report in reports.items()}
+    assert quarantined == {feed: planted * (feed == "online_retail") for feed in quarantined}
+    assert all(report.refused == () for report in reports.values())
 
 
 def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from crm_pipeline.lib.docs import bad_inputs_table, config_keys, entity_pages, requirements_table
+from crm_pipeline.lib.docs import (
+    bad_inputs_table,
+    config_keys,
+    entity_pages,
+    reasons_page,
+    requirements_table,
+)
 
 Problems = list[str]
 
@@ -19,6 +25,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "docs/faults.md": bad_inputs_table.render_faults,
     "docs/entities.md": entity_pages.render,
     "docs/config_keys.md": config_keys.render,
+    "docs/reasons.md": reasons_page.render,
 }
 CHECKS: tuple[Callable[[Path], Problems], ...] = (
     requirements_table.find_problems,
