@@ -87,6 +87,19 @@ def find_slice(
     return None if row is None else _to_slice(home, row)
 
 
+def find_slice_by_hash(
+    home: CrmHome, connection: sa.Connection, table_name: str, as_of: dt.date, sha256: str
+) -> Slice | None:
+    """Any revision of one date, active or not, by the hash of its bytes."""
+    query = sa.select(history_slices).where(
+        history_slices.c.table_name == table_name,
+        history_slices.c.as_of_date == as_of,
+        history_slices.c.sha256 == sha256,
+    )
+    row = connection.execute(query.order_by(history_slices.c.revision).limit(1)).one_or_none()
+    return None if row is None else _to_slice(home, row)
+
+
 def read_slice(found: Slice) -> pa.Table:
     """Reads a slice after checking its bytes against the pointer.
 

@@ -188,8 +188,8 @@ def _exists(connection: duckdb.DuckDBPyConnection, address: str) -> bool:
         "select 1 from information_schema.tables where table_catalog = current_database() "
         "and table_schema = ? and table_name = ?",
         [schema, name],
-    ).fetchone()
-    return found is not None
+    ).fetchall()
+    return bool(found)
 
 
 def _has_column(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> bool:
@@ -197,13 +197,13 @@ def _has_column(connection: duckdb.DuckDBPyConnection, table: str, column: str) 
         "select 1 from information_schema.columns where table_catalog = current_database() "
         "and table_schema = 'marts' and table_name = ? and column_name = ?",
         [table, column],
-    ).fetchone()
-    return found is not None
+    ).fetchall()
+    return bool(found)
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
-    row = connection.execute(query).fetchone()
-    return tuple(row) if row else ()
+    (row,) = connection.execute(query).fetchall()
+    return tuple(row)
 
 
 def _listed(check: str, message: str, rows: Sequence[tuple[str, ...]]) -> Finding | None:

@@ -44,6 +44,7 @@ PARQUET = "format parquet, compression zstd, compression_level 1"
 KEPT_HOURS = 24
 KEPT_BUILDS = 3
 BUILDING = ".build-"
+BUILD_TABLE = "ops.build"
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _write_build(
             manifest = replace(manifest, result_hash=digest)
         _write_build_facts(connection, manifest)
         failpoint("publish_tables")
-        _write_parquet(connection, building, [*tables, *_FACTS])
+        _write_parquet(connection, building, [*tables, *_facts_beside(tables)])
         connection.execute("checkpoint published")
         connection.execute("detach published")
     shutil.rmtree(building / ".spill", ignore_errors=True)
@@ -236,8 +237,7 @@ def _list_tables(connection: duckdb.DuckDBPyConnection, source: str) -> list[_Ta
     ).fetchall()
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for schema, name, column, kind in rows:
-        if (schema, name) not in {(fact.schema, fact.name) for fact in _FACTS}:
-            found.setdefault((schema, name), []).append((column, kind))
+        found.setdefault((schema, name), []).append((column, kind))
     if not any(schema == "marts" for schema, _ in found):
         raise PublishError(
             "the warehouse holds no marts",
@@ -262,32 +262,35 @@ def _copy_tables(
     return counts
 
 
-_FACTS = (
-    _Table("ops", "build", ()),
-    _Table("ops", "build_tables", ()),
-)
+def _facts_beside(tables: Sequence[_Table]) -> list[_Table]:
+    """The tables that only publishing writes."""
+    known = {table.address for table in tables}
+    facts = (_Table("ops", "build", ()), _Table("ops", "build_tables", ()))
+    return [table for table in facts if table.address not in known]
 
 
 def _write_build_facts(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
     """The build names itself inside the file, so that a reader can tell what it has open."""
+    facts = {
+        "build_id": ("varchar", manifest.build_id),
+        "as_of_date": ("date", manifest.as_of),
+        "created_at": ("timestamp", manifest.created_at),
+        "schema_hash": ("varchar", manifest.schema_hash),
+        "result_hash": ("varchar", manifest.result_hash or None),
+        "input_file_count": ("bigint", manifest.input_file_count),
+        "input_files_sha256": ("varchar", manifest.input_files_sha256),
+        "code_version": ("varchar", manifest.versions.get("code")),
+    }
+    listed = ", ".join(f"?::{kind} as {name}" for name, (kind, _) in facts.items())
+    query = f"select {listed}"
+    if BUILD_TABLE in manifest.row_counts:  # what dbt says about the build stands beside it
+        connection.execute("create temp table _built as from published.ops.build")
+        names = [row[0] for row in connection.execute("describe _built").fetchall()]
+        more = ", ".join(f'b."{name}"' for name in names if name not in facts)
+        query += f"{', ' if more else ''}{more} from _built as b"
     connection.execute(
-        """
-        create table published.ops.build as select
-            $1::varchar as build_id, $2::date as as_of_date, $3::timestamp as created_at,
-            $4::varchar as schema_hash, $5::varchar as result_hash,
-            $6::bigint as input_file_count, $7::varchar as input_files_sha256,
-            $8::varchar as code_version
-        """,
-        [
-            manifest.build_id,
-            manifest.as_of,
-            manifest.created_at,
-            manifest.schema_hash,
-            manifest.result_hash or None,
-            manifest.input_file_count,
-            manifest.input_files_sha256,
-            manifest.versions.get("code"),
-        ],
+        f"create or replace table published.ops.build as {query}",
+        [value for _, value in facts.values()],
     )
     connection.execute(
         """

@@ -21,6 +21,7 @@ from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.files import fsync_dir
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger.schema import (
+    batches,
     claims,
     consents,
     history_slices,
@@ -78,7 +79,10 @@ def _queries() -> dict[str, sa.Select]:
     return {
         "inbox_files": _inbox_query(),
         "consents": sa.select(consents).order_by(consents.c.event_id),
-        "claims": sa.select(claims).order_by(claims.c.claim_id),
+        # The night a message was decided in; when it was claimed is the clock of this machine.
+        "claims": sa.select(claims, batches.c.as_of_date)
+        .outerjoin(batches, claims.c.batch_id == batches.c.batch_id)
+        .order_by(claims.c.claim_id),
         "history_slices": sa.select(history_slices)
         .where(history_slices.c.is_active.is_(True))
         .order_by(history_slices.c.table_name, history_slices.c.as_of_date),

@@ -44,6 +44,7 @@ def fill_warehouse(
         "timestamp '2011-12-10' as scored_at from marts.dim_customers",
         "staging.daily": "select date '2011-12-09' as business_date, count(*) as line_count "
         "from marts.fct_order_lines",
+        "ops.build": "select date '2011-12-09' as as_of_date, 'GBP' as reporting_currency",
         "ops.feed_balance": f"select 'lines' as feed, 'abc' as file_sha256, {lines} as "
         f"received_count, {lines} as accepted_count, 0 as quarantined_count, 0 as duplicate_count",
         "ledger.inbox_files": f"select 'lines' as feed, 'abc' as file_sha256, 'active' as state, "

@@ -55,9 +55,10 @@ def test_a_build_holds_marts_metrics_and_ops_and_nothing_else(home: CrmHome) -> 
         )
     }
     assert {table.split(".")[0] for table in tables} == {"marts", "metrics", "ops"}
-    assert tables - {"ops.build", "ops.build_tables"} == set(manifest.row_counts)
+    assert tables - {"ops.build_tables"} == set(manifest.row_counts)
     assert read_current(home, "from metrics.daily") == [(dt.date(2011, 12, 9), 200)]
-    assert read_current(home, "select build_id, as_of_date from ops.build") == [("b1", AS_OF)]
+    facts = read_current(home, "select build_id, as_of_date, reporting_currency from ops.build")
+    assert facts == [("b1", AS_OF, "GBP")]
 
 
 @pytest.mark.requirement("SRV-1")
