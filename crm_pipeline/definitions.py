@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from crm_pipeline.lib.ingestion.feed_spec import load_feeds
+from crm_pipeline.lib.ingestion import load_feeds
 from crm_pipeline.lib.outreach.journey import load_journeys
 from crm_pipeline.lib.rules import check_rules
 

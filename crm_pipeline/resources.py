@@ -4,8 +4,6 @@ Add here: ``ConfigurableResource`` classes, thin shells over ``lib``.
 Not here: which value a deployment gives them (``defs/resources.py``).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +22,8 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.run_locks import hold_run_lock
 from crm_pipeline.lib.settings import HomeSettings, resolve
-from crm_pipeline.lib.warehouse import BuildPlan, hold_lease, open_warehouse, plan_build
+from crm_pipeline.lib.warehouse import hold_lease, open_warehouse
+from crm_pipeline.lib.warehouse.plan import BuildPlan, plan_build
 
 POOL = "warehouse"  # shared by every asset that writes the warehouse file
 
@@ -48,7 +47,7 @@ class Deployment(dg.ConfigurableResource):
     _opened: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Deployment]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Deployment"]:
         """Shows the run as alive while it lasts, so that a dead one can be told from a slow one."""
         with ExitStack() as stack:
             if context.run is not None:
@@ -112,7 +111,7 @@ class Warehouse(dg.ConfigurableResource):
     _plans: dict[str, BuildPlan] = PrivateAttr(default_factory=dict)
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Warehouse]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Warehouse"]:
         """Frees the lease and drops a scratch file when the run ends, however it ends."""
         with ExitStack() as stack:
             self._stack, self._plans = stack, {}

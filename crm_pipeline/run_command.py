@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from crm_pipeline.lib.errors import ConfigError
-from crm_pipeline.lib.examples import list_examples, prepare_example
+from crm_pipeline.lib.examples import prepare_example
 from crm_pipeline.lib.fingerprint import fingerprint_inputs
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.ingestion.feed_spec import FeedSpec, load_feeds
-from crm_pipeline.lib.ingestion.ingest import ingest_feed, has_pending_files, replay_feed
-from crm_pipeline.lib.ingestion.landing import has_files
-from crm_pipeline.lib.ledger import open_ledger, open_vault
+from crm_pipeline.lib.ingestion import FeedSpec, load_feeds, replay
+from crm_pipeline.lib.ingestion.pending import has_files, list_pending
+from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.publish import current_manifest
 from crm_pipeline.lib.reporting.summary import summarise
@@ -83,7 +82,11 @@ def settle(
         "CRM_EXAMPLE": example,
     }
     folder = landing or home.landing
-    with_files = [(feed.timezone, feed.default_currency) for feed in feeds if has_files(feed, folder)]
+    with_files = [
+        (feed.timezone, feed.currency.value if feed.currency else None)
+        for feed in feeds
+        if has_files(feed, folder)
+    ]
     settings = resolve(home, env=os.environ, feeds_with_files=with_files, arguments=arguments)
     remember(home, settings)
     return settings
@@ -108,7 +111,7 @@ def recover_home(home: CrmHome) -> None:
 
 def _has_new_files(home: CrmHome, feeds: Sequence[FeedSpec], settings: HomeSettings) -> bool:
     ledger, folder = open_ledger(home), settings.landing or home.landing
-    return any(has_pending_files(home, ledger, feed, folder) for feed in feeds)
+    return any(list_pending(ledger, feed, folder) for feed in feeds)
 
 
 def _any_in(home: CrmHome, feeds: Sequence[FeedSpec]) -> bool:

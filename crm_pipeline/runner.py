@@ -6,18 +6,26 @@ Not here: the work itself (assets) and how it is told (``lib/reporting``).
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
+import duckdb
 
 from crm_pipeline.definitions import defs
 from crm_pipeline.lib.errors import CrmError
 from crm_pipeline.lib.progress import say
-from crm_pipeline.lib.warehouse.sources import resolve_as_of
+from crm_pipeline.lib.ingestion.entities import empty_relations
+from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, resolve_as_of
 from crm_pipeline.reaper import reap_dead_runs
 from crm_pipeline.resources import Deployment
+
+# A person at a terminal reads our own progress; every event is in the UI all the same.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class RunFailedError(CrmError):
@@ -40,14 +48,28 @@ def execute(
     partition_key: str | None = None,
     tags: dict[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Runs ``job`` to its end; raises :class:`RunFailedError` with the first failed step's error."""
-    result = defs().resolve_job_def(job).execute_in_process(
-        instance=instance, partition_key=partition_key, tags=tags, raise_on_error=False
-    )
+    """Runs ``job`` to its end.
+
+    Raises:
+        RunFailedError: a step failed; the message carries its error.
+    """
+    log = Path(os.environ["DAGSTER_HOME"]) / "last_run.log"
+    with log.open("a", encoding="utf-8") as stream, redirect_stdout(stream):
+        result = (
+            defs()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=partition_key,
+                tags=tags,
+                run_config=QUIET,
+                raise_on_error=False,
+            )
+        )
     if not result.success:
         raise RunFailedError(
             f"{job} failed at {_first_failure(result)}",
-            where=f"run {result.run_id}",
+            where=f"run {result.run_id}; dbt's own words are in {log}",
             remedy="mend the cause and run again; the last published build is untouched",
         )
     return result
@@ -66,14 +88,13 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
 
 def resolve_day(deployment: Deployment, wanted: str | None) -> str:
     """The business day to build: as asked, or by the home's ``as_of`` rule over what is kept."""
-    rule = wanted or deployment.settings.as_of
-    day = resolve_as_of(
-        deployment.crm_home,
-        deployment.ledger,
-        rule,
-        timezone=deployment.settings.timezone,
-        now=datetime.now(UTC),
-    )
+    settings, home = deployment.settings, deployment.crm_home
+    rule = wanted or settings.as_of_rule
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        # Views in memory: looking for the day must not need the lease of the warehouse.
+        snapshot = export_snapshot(deployment.ledger, Path(folder) / "snapshot")
+        create_source_views(connection, home, snapshot, empty_relations())
+        day = resolve_as_of(connection, rule, settings.zone, datetime.now(UTC))
     return day.isoformat()
 
 

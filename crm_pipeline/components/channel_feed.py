@@ -4,17 +4,15 @@ Add here: what Dagster is told about an ingestion.
 Not here: how a file is read, checked and kept (``lib/ingestion``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel
 
 from crm_pipeline.lib.ingestion.expectations import validate_parts
-from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
-from crm_pipeline.lib.ingestion.ingest import FeedReport, ingest_feed
+from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed
 from crm_pipeline.lib.progress import say
 from crm_pipeline.resources import Clock, Deployment
 
@@ -37,7 +35,7 @@ class ChannelFeed(dg.Component):
         return FeedSpec
 
     @classmethod
-    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> ChannelFeed:
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         if not isinstance(attributes, FeedSpec):
             raise TypeError(f"a ChannelFeed needs attributes, found {attributes!r}")
         return cls(spec=attributes)
@@ -77,3 +75,60 @@ class ChannelFeed(dg.Component):
             yield _expectations(deployment, spec, report)
 
         return dg.Definitions(assets=[feed])
+
+
+def _announce(report: FeedReport) -> None:
+    if report.has_news:
+        say(
+            f"  {report.feed}: {len(report.files)} files, {report.received:,} records, "
+            f"{report.quarantined:,} quarantined ({report.seconds:.1f} s)"
+        )
+    for file in report.refused:
+        say(f"  {report.feed}: file {file.file_id} refused, {file.reason_code}: {file.message}")
+        if file.remedy:
+            say(f"    do: {file.remedy}")
+
+
+def _metadata(report: FeedReport) -> dict[str, object]:
+    return {"dagster/row_count": report.written, **report.describe()}
+
+
+def _balance(report: FeedReport) -> dg.AssetCheckResult:
+    unbalanced = [file.file_id for file in report.files if not file.is_balanced]
+    return dg.AssetCheckResult(
+        check_name=BALANCE,
+        passed=not unbalanced,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"files": len(report.files), "unbalanced": unbalanced},
+    )
+
+
+def _refusals(report: FeedReport) -> dg.AssetCheckResult:
+    refused = {file.file_id or "unopened": file.reason_code for file in report.refused}
+    return dg.AssetCheckResult(
+        check_name=REFUSED,
+        passed=not refused,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"refused": refused},
+    )
+
+
+def _expectations(
+    deployment: Deployment, spec: FeedSpec, report: FeedReport
+) -> dg.AssetCheckResult:
+    """Great Expectations over the parts written now; nothing new, nothing to expect."""
+    parts = report.part_paths(deployment.crm_home)
+    outcomes = validate_parts(deployment.crm_home, spec, parts) if parts else []
+    failed = [outcome for outcome in outcomes if not outcome.success]
+    is_error = any(outcome.severity == "error" for outcome in failed)
+    return dg.AssetCheckResult(
+        check_name=EXPECTATIONS,
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "parts": len(parts),
+            "expectations": len(outcomes),
+            "failed": {outcome.name: outcome.unexpected_count for outcome in failed},
+            "data_docs": str(deployment.crm_home.data_docs),
+        },
+    )

@@ -5,18 +5,17 @@ Not here: who is decided for (``lib/outreach/decisions.py``) and how a message i
 (``lib/outreach/batch.py``).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
+from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel
 
-from crm_pipeline.lib.history import active_slice
+from crm_pipeline.lib.history import find_slice
 from crm_pipeline.lib.outreach.batch import is_written, write_batch
 from crm_pipeline.lib.outreach.journey import JourneySpec
-from crm_pipeline.lib.publish.publish import current_manifest
+from crm_pipeline.lib.publish import current_manifest
 from crm_pipeline.partitions import business_days
 from crm_pipeline.resources import Clock, Deployment
 
@@ -36,7 +35,7 @@ class OutreachJourney(dg.Component):
         return JourneySpec
 
     @classmethod
-    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> OutreachJourney:
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         if not isinstance(attributes, JourneySpec):
             raise TypeError(f"an OutreachJourney needs attributes, found {attributes!r}")
         return cls(spec=attributes)
@@ -104,7 +103,8 @@ def _next_batch(
     manifest = current_manifest(deployment.crm_home)
     if manifest is None:
         return dg.SkipReason("nothing has been published yet")
-    decided = active_slice(deployment.ledger, DECISIONS, manifest.as_of)
+    with deployment.ledger.connect() as connection:
+        decided = find_slice(deployment.crm_home, connection, DECISIONS, manifest.as_of)
     if decided is None:
         return dg.SkipReason(f"no decisions for {manifest.as_of}")
     if is_written(deployment.ledger, journey, manifest.as_of, decided.sha256):

@@ -4,12 +4,12 @@ Add here: how dbt is started and what Dagster is told about a model.
 Not here: rules over rows (``dbt_project/``) and what runs when (``defs/jobs.py``).
 """
 
-from __future__ import annotations
-
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,17 @@ from dbt.version import __version__ as installed_dbt_version
 from packaging.version import Version
 
 from crm_pipeline.lib.dbt_manifest import ensure_manifest
+from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.progress import step
 from crm_pipeline.partitions import business_days
 from crm_pipeline.resources import POOL, Warehouse
 
+# What reads no source (rule tables) waits for the opened warehouse too; otherwise Dagster would
+# start dbt once more for them alone.
+OPENED = dg.AssetKey(["ledger", "inbox_files"])
+# Unit tests prove the code, not the night: `make test` runs them.
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+PARSED = "partial_parse.msgpack"
 LAUNCHER = Path(sys.executable).with_name("crm-dbt")  # dies with its parent, see dbt_launcher
 
 
@@ -68,6 +75,7 @@ class WarehouseModels(DbtProjectComponent):
             return spec
         return spec.replace_attributes(
             key=dg.AssetKey([properties["schema"], properties["name"]]),
+            deps=list(spec.deps) or [OPENED],
             group_name=_group_of(properties),
             owners=["team:data"],
             kinds={"dbt", "duckdb"},
@@ -86,21 +94,38 @@ def _build(
 ) -> Iterator[Any]:
     """Runs dbt on the day's warehouse file, then reports each table with its row count."""
     as_of = context.partition_key
-    path = warehouse.plan(context.run_id, as_of).path
-    target = warehouse.crm_home.dagster / "dbt" / f"{context.run_id[:8]}-{os.urandom(3).hex()}"
-    os.environ["CRM_WAREHOUSE_PATH"] = str(path)
+    # A test runs in the call that builds the last of its tables, never on those of last night.
+    os.environ["DBT_INDIRECT_SELECTION"] = "buildable"
+    os.environ["CRM_WAREHOUSE_PATH"] = str(warehouse.plan(context.run_id, as_of).path)
     cli = LeanDbtCli(dbt_executable=str(LAUNCHER), project_dir=str(project_dir))
-    arguments = ["build", "--vars", json.dumps(warehouse.dbt_variables(as_of))]
+    arguments = [*BUILD, "--vars", json.dumps(warehouse.dbt_variables(as_of))]
     events: list[Any] = []
     try:
-        with step(f"dbt: {len(context.selected_asset_keys)} tables and their tests"):
+        with (
+            step(f"dbt: {len(context.selected_asset_keys)} tables and their tests"),
+            _target_folder(warehouse.deployment.crm_home, context.run_id) as target,
+        ):
             stream = cli.cli(arguments, context=context, target_path=target).stream()
             events.extend(stream)
     finally:
         # Also what was built before a failure is reported, so that the UI shows how far it came.
-        yield from _with_row_counts(
-            context, events, warehouse.count_rows(context.run_id, as_of)
-        )
+        yield from _with_row_counts(context, events, warehouse.count_rows(context.run_id, as_of))
+
+
+@contextmanager
+def _target_folder(home: CrmHome, run_id: str) -> Iterator[Path]:
+    """A folder of this call alone, so that two runs never share one; the parsed project is handed
+    on to the run's next call, which has the same variables and need not parse again.
+    """
+    folders = home.dagster / "dbt"
+    target = folders / f"{run_id[:8]}-{len(list(folders.glob(f'{run_id[:8]}-*'))) + 1}"
+    target.mkdir(parents=True)
+    for earlier in sorted(folders.glob(f"{run_id[:8]}-*/{PARSED}"))[-1:]:
+        shutil.copy(earlier, target / PARSED)
+    yield target
+    for earlier in folders.glob(f"*/{PARSED}"):
+        if earlier.parent != target:
+            earlier.unlink(missing_ok=True)
 
 
 def _with_row_counts(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from crm_pipeline.lib.ingestion.feed_spec import load_feeds
-from crm_pipeline.lib.ingestion.ingest import list_pending
+from crm_pipeline.lib.ingestion import load_feeds
+from crm_pipeline.lib.ingestion.pending import list_pending
 from crm_pipeline.reaper import reap_dead_runs
 from crm_pipeline.resources import Deployment
 
@@ -27,13 +27,13 @@ def landing_sensor(
     a no-op. The run key names the files as they were seen, so a corrected file starts a new run.
     """
     pending = {
-        feed.feed: list_pending(deployment.crm_home, deployment.ledger, feed, deployment.landing)
+        feed.feed: list_pending(deployment.ledger, feed, deployment.landing)
         for feed in FEEDS
     }
     feeds = sorted(feed for feed, files in pending.items() if files)
     if not feeds:
         return dg.SkipReason("no new file")
-    seen = "\n".join(sorted(file.identity for files in pending.values() for file in files))
+    seen = "\n".join(f"{feed} {work}" for feed in feeds for work in pending[feed])
     state = hashlib.sha256(seen.encode()).hexdigest()[:16]
     earlier = context.instance.get_runs(dg.RunsFilter(tags={"crm/landing": state}), limit=4)
     if any(not run.is_finished for run in earlier):

@@ -21,16 +21,24 @@ def _path(home: CrmHome, run_id: str) -> Path:
     return home.dagster / "alive" / f"{run_id}.lock"
 
 
+_held: set[Path] = set()
+
+
 @contextmanager
 def hold_run_lock(home: CrmHome, run_id: str) -> Iterator[None]:
-    """Shows that ``run_id`` is alive while the block runs."""
+    """Shows that ``run_id`` is alive while the block runs; inside it, taking it again is a no-op."""
     path = _path(home, run_id)
+    if path in _held:
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _held.add(path)
         try:
             yield
         finally:
+            _held.discard(path)
             path.unlink(missing_ok=True)
 
 

@@ -10,14 +10,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from crm_pipeline.lib.ingestion.entities import ENTITIES, empty_relation_sql
-from crm_pipeline.lib.ingestion.feed_spec import load_feeds
-from crm_pipeline.lib.warehouse import (
-    create_source_views,
-    export_snapshot,
-    prune_snapshots,
-    record_as_of,
-)
+from crm_pipeline.lib.ingestion import load_feeds
+from crm_pipeline.lib.ingestion.entities import ENTITIES, empty_relations
+from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, prune_snapshots
+from crm_pipeline.lib.warehouse.plan import record_as_of
 from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES
 from crm_pipeline.partitions import business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
@@ -65,9 +61,8 @@ def warehouse_sources(
     home, as_of = deployment.crm_home, context.partition_key
     snapshot = export_snapshot(deployment.ledger, home.snapshots / context.run_id)
     prune_snapshots(home)
-    entities = {name: empty_relation_sql(name) for name in ENTITIES}
     with warehouse.connect(context.run_id, as_of) as connection:
-        inputs = create_source_views(connection, home, snapshot, entities)
+        inputs = create_source_views(connection, home, snapshot, empty_relations())
         record_as_of(connection, date.fromisoformat(as_of), run_id=context.run_id)
     for key in context.selected_asset_keys:
         yield dg.MaterializeResult(key, metadata={"active_files": inputs.count})

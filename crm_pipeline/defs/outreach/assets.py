@@ -12,16 +12,18 @@ import dagster as dg
 from crm_pipeline.lib.history import write_slice
 from crm_pipeline.lib.outreach.decisions import decide_all
 from crm_pipeline.lib.outreach.journey import load_journeys
-from crm_pipeline.lib.warehouse.sources import show_history
+from crm_pipeline.lib.warehouse import refresh_history_views
 from crm_pipeline.partitions import business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 JOURNEYS = load_journeys(Path(__file__).parent)
 
+AUDIENCES = [dg.AssetKey(journey.audience.split(".")) for journey in JOURNEYS]
+
 
 @dg.asset(
     key=["history", "outreach_decisions"],
-    deps=[dg.AssetKey(journey.audience.split(".")) for journey in JOURNEYS],
+    deps=[dg.AssetKey(["marts", "rfm_tiers"]), *AUDIENCES],
     group_name="outreach",
     kinds={"python", "duckdb", "parquet"},
     owners=["team:crm"],
@@ -52,7 +54,7 @@ def outreach_decisions(
                 data=decisions,
                 reason="nightly decision",
             )
-        show_history(connection, deployment.crm_home, deployment.ledger, "outreach_decisions")
+        refresh_history_views(connection, deployment.crm_home, deployment.ledger)
         outcomes = connection.execute(
             "select outcome, count(*) from history.outreach_decisions "
             "where as_of_date = ? group by outcome order by outcome",

@@ -51,7 +51,7 @@ def published_build(
     warehouse: Warehouse,
     clock: Clock,
 ) -> Iterator[object]:
-    """One whole build under ``published/current``, or the one before it when the gate does not hold.
+    """One whole build under ``published/current``; the one before stays when the gate fails.
 
     A run for the past is checked, but never moves ``current``.
     """
@@ -59,9 +59,10 @@ def published_build(
     plan = warehouse.plan(context.run_id, context.partition_key)
     with open_warehouse(plan.path, read_only=True) as connection:
         findings = check_build(connection)
-    told = [finding.text for finding in findings]
+    told = [str(finding) for finding in findings]
     if not findings and not plan.is_backfill:
         inputs = describe_inputs(home.snapshots / context.run_id)
+        fingerprint = fingerprint_inputs(deployment.ledger, deployment.settings, as_of)
         with step("publish"):
             manifest = publish_build(
                 home,
@@ -70,7 +71,7 @@ def published_build(
                 as_of=as_of,
                 created_at=clock.now(),
                 inputs=inputs,
-                versions={"fingerprint": fingerprint_inputs(deployment.ledger, deployment.settings, as_of)},
+                versions={"fingerprint": fingerprint},
             )
         yield dg.MaterializeResult(
             metadata={

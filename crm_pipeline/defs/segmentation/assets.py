@@ -9,12 +9,12 @@ from datetime import date
 import dagster as dg
 
 from crm_pipeline.lib.history import write_slice
-from crm_pipeline.lib.warehouse.sources import show_history
+from crm_pipeline.lib.warehouse import refresh_history_views
 from crm_pipeline.partitions import business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 OFFICIAL = """
-    select cast(? as date) as as_of_date, customer_id, rfm_tier, ladder, rule_id as reason
+    select cast(? as date) as as_of_date, customer_id, rfm_tier, ladder, tier_rule_id as reason
     from intermediate.int_customers_tiered
     order by customer_id
 """
@@ -58,6 +58,6 @@ def official_rfm_tiers(
                 reason="monthly job",
             )
             written = made.row_count if made.is_new else 0
-        show_history(connection, deployment.crm_home, deployment.ledger, "official_rfm_tiers")
+        refresh_history_views(connection, deployment.crm_home, deployment.ledger)
         rows = connection.sql("select count(*) from history.official_rfm_tiers").fetchall()[0][0]
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "written": written})
