@@ -33,7 +33,7 @@ RECORD_COLUMNS = {
 ENTITY_COLUMNS: dict[str, dict[str, str]] = {
     "order_lines": {
         "order_id": "varchar",
-        "line_number": "integer",
+        "line_number": "varchar",
         "source_customer_id": "varchar",
         "ordered_at": "timestamp",
         "sku": "varchar",
@@ -334,7 +334,7 @@ def order_line(order_id: str, ordered_at: str, **columns: Any) -> dict[str, Any]
     """A sale line of one piece with sensible columns; ``columns`` overrides them."""
     return {
         "order_id": order_id,
-        "line_number": 1,
+        "line_number": "1",
         "source_customer_id": "a1",
         "ordered_at": ordered_at,
         "sku": "TEA",
@@ -347,6 +347,83 @@ def order_line(order_id: str, ordered_at: str, **columns: Any) -> dict[str, Any]
     } | columns
 
 
+def load_online_retail(warehouse: Path) -> None:
+    """Both yearly files of Online Retail II as the channel door would write them."""
+    folder = SHARED_DATA / "online_retail_ii"
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for sequence, path in enumerate(sorted(folder.glob("*.csv")), start=1):
+            connection.execute(_ONLINE_RETAIL_LINES.format(path=path, sha=path.stem))
+            connection.execute(
+                "insert into ledger.inbox_files "
+                "select feed, channel, 'order_lines', file_sha256, ?, 'active', "
+                "count(*), count(*), 0, null "
+                "from conformed.order_lines where file_sha256 = ? group by all",
+                [sequence, path.stem],
+            )
+
+
+_ONLINE_RETAIL_LINES = """
+insert into conformed.order_lines by name
+with raw_lines as (
+    select row_number() over () as record_number, *
+    from read_csv('{path}', all_varchar = true, header = true, quote = '"', escape = '"')
+), typed as (
+    select
+        record_number,
+        trim("Invoice") as order_id,
+        upper(trim("StockCode")) as sku,
+        nullif(trim("Description"), '') as product_name,
+        cast("Quantity" as decimal(18, 3)) as quantity,
+        cast("Price" as decimal(18, 6)) as unit_price_amount,
+        regexp_replace(nullif(trim("Customer ID"), ''), '[.]0$', '') as source_customer_id,
+        trim("Country") as country_name,
+        (cast("InvoiceDate" as timestamp) at time zone 'Europe/London') at time zone 'UTC'
+            as ordered_at
+    from raw_lines
+), hashed as (
+    select
+        *,
+        md5(concat_ws('|', order_id, sku, coalesce(product_name, ''), quantity, unit_price_amount,
+            coalesce(source_customer_id, ''), country_name, ordered_at)) as content_hash
+    from typed
+), numbered as (
+    select
+        *,
+        row_number() over (partition by order_id, content_hash order by record_number) as occurrence
+    from hashed
+)
+select
+    'online_retail' as feed,
+    'online_retail' as channel,
+    '{sha}' as file_sha256,
+    record_number,
+    md5(order_id || '|' || content_hash || '|' || occurrence) as record_id,
+    content_hash,
+    ordered_at as known_at,
+    order_id,
+    source_customer_id,
+    ordered_at,
+    sku,
+    product_name,
+    quantity,
+    unit_price_amount,
+    'GBP' as currency,
+    case
+        when starts_with(order_id, 'C') then 'refund'
+        when quantity < 0 or unit_price_amount < 0 then 'adjustment'
+        when unit_price_amount = 0 then 'gift'
+        else 'sale'
+    end as line_kind,
+    case
+        when starts_with(sku, 'TEST') then 'test'
+        when sku in ('POST', 'DOT', 'M', 'C2', 'D', 'S', 'B', 'BANK CHARGES', 'ADJUST', 'ADJUST2',
+            'AMAZONFEE', 'CRUK') then 'fee'
+        else 'product'
+    end as item_class,
+    country_name
+from numbered
+"""
 _NATURAL_KEYS = {
     "order_lines": ("order_id", "line_number"),
     "orders": ("order_id",),

@@ -10,7 +10,11 @@ documents as (
         source_customer_id,
         currency,
         gross_exact_amount,
-        greatest(gross_exact_amount - line_refund_exact_amount, 0) as refundable_exact_amount
+        -- greatest() skips a null, so unknown money is kept apart.
+        case
+            when gross_exact_amount is not null
+                then greatest(gross_exact_amount - line_refund_exact_amount, 0)
+        end as refundable_exact_amount
     from {{ ref('int_order_documents') }}
     where document_kind <> 'refund'
 
