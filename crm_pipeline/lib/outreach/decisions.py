@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.outreach.journey import CapSpec, JourneySpec, StepSpec
+from crm_pipeline.lib.warehouse.connection import fetch_row
 
 DECIDED_HOUR = 2  # the nightly run's logical hour, the night after as_of
 SEND_HOUR = 10
@@ -170,17 +171,18 @@ def _make_candidates(connection: duckdb.DuckDBPyConnection, journey: JourneySpec
     )
     if journey.re_entry == "never":
         connection.execute("update _candidates set occurrence = 'once'")
-    repeated = connection.execute(
+    rows, candidates, nameless = fetch_row(
+        connection,
         """
         select count(*), count(distinct (customer_id, occurrence)),
             count(*) filter (where customer_id is null or occurrence is null)
         from _candidates
-        """
-    ).fetchone()
-    if repeated and (repeated[0] != repeated[1] or repeated[2]):
+        """,
+    )
+    if rows != candidates or nameless:
         raise OutreachError(
-            f"the audience repeats a candidate ({repeated[0]} rows, {repeated[1]} candidates) or "
-            f"has {repeated[2]} without customer or occurrence",
+            f"the audience repeats a candidate ({rows} rows, {candidates} candidates) or "
+            f"has {nameless} without customer or occurrence",
             where=journey.audience,
             remedy="its grain is one row per customer and occurrence",
         )
@@ -289,7 +291,7 @@ def _make_checked(
             d.draw,
             case
                 when m.contact_token is null then 'consent.no_contact'
-                when m.contact_token like '%x\\_%' escape '\' then 'consent.unusable_contact'
+                when contains(m.contact_token, 'x_') then 'consent.unusable_contact'
                 when m.consent_channel is distinct from m.step_channel then 'consent.other_channel'
                 when m.purpose is distinct from $purpose then 'consent.other_purpose'
                 when w.is_granted is null then 'consent.never_given'
@@ -391,7 +393,7 @@ def _outcomes(
     connection: duckdb.DuckDBPyConnection, journey: JourneySpec, night: _Night
 ) -> pa.Table:
     """The decisions, ordered by id, in the columns of the history."""
-    table = connection.execute(
+    table = connection.sql(
         """
         select
             m.decision_id,
@@ -435,7 +437,7 @@ def _outcomes(
         left join _capped as k on m.decision_id = k.decision_id
         order by m.decision_id
         """,
-        {
+        params={
             "journey": journey.journey,
             "purpose": journey.purpose,
             "send_date": night.send_date,
@@ -454,8 +456,7 @@ def _check_complete(
     connection: duckdb.DuckDBPyConnection, journey: JourneySpec, table: pa.Table
 ) -> None:
     """Candidates in, outcomes out: the same number, each with an id of its own."""
-    row = connection.execute("select count(*) from _messages").fetchone()
-    candidates = row[0] if row else 0
+    (candidates,) = fetch_row(connection, "select count(*) from _messages")
     distinct = len(table.column("decision_id").unique())
     if not candidates == table.num_rows == distinct:
         raise OutreachError(

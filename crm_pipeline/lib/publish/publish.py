@@ -33,6 +33,7 @@ from crm_pipeline.lib.publish.result_hash import hash_results
 from crm_pipeline.lib.warehouse.connection import (
     LOCK_WAIT_SECONDS,
     configure,
+    fetch_row,
     retry_while_locked,
 )
 from crm_pipeline.lib.warehouse.sources import InputFiles
@@ -255,10 +256,8 @@ def _copy_tables(
     for schema in SCHEMAS:
         connection.execute(f"create schema published.{schema}")
     for table in tables:
-        row = connection.execute(
-            f"create table published.{table.quoted} as from {source}.{table.quoted}"
-        ).fetchone()
-        counts[table.address] = int(row[0]) if row else 0
+        query = f"create table published.{table.quoted} as from {source}.{table.quoted}"
+        (counts[table.address],) = fetch_row(connection, query)
     return counts
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import duckdb
 
+from crm_pipeline.lib.warehouse.connection import fetch_row
+
 SCHEMAS = ("marts", "metrics")
 ACCOUNTS = "source_customers"
 CUSTOMER_COLUMNS = ("customer_id", "person_id")
@@ -126,7 +128,8 @@ def _hash_table(
     )
     pieces = [_as_text(name, kind, keyed) for name, kind in columns] or ["''"]
     line = f"concat_ws(chr(30), {', '.join(pieces)})"
-    row = connection.execute(
+    row = fetch_row(
+        connection,
         f"""
         with digests as (select md5_number({line}) as digest from {table} as t {joins})
         select
@@ -134,8 +137,8 @@ def _hash_table(
             sum((digest >> 64)::hugeint),
             sum((digest & {2**64 - 1}::uhugeint)::hugeint)
         from digests
-        """
-    ).fetchone()
+        """,
+    )
     shape = ",".join(f"{name} {kind}" for name, kind in columns)
     return hashlib.sha256(f"{shape}|{row}".encode()).hexdigest()
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -55,6 +55,17 @@ def locked_error(path: Path, message: str) -> WarehouseError:
         where=str(path),
         remedy="close that program; BI reads published/current, never the warehouse file",
     )
+
+
+def fetch_row(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: object = None
+) -> tuple[Any, ...]:
+    """The only row of a query, read to its end: DuckDB 2 refuses work beside an open result."""
+    rows = connection.execute(query, parameters).fetchall()
+    if len(rows) != 1:
+        raise ValueError(f"one row expected, found {len(rows)}: {query}")
+    row: tuple[Any, ...] = rows[0]
+    return row
 
 
 def retry_while_locked(path: Path, action: Callable[[], T], wait_seconds: float) -> T:

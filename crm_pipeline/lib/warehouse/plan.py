@@ -15,7 +15,7 @@ import duckdb
 from crm_pipeline.lib.errors import WarehouseError
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.publish.manifest import current_manifest
-from crm_pipeline.lib.warehouse.connection import is_damage, open_warehouse, set_aside
+from crm_pipeline.lib.warehouse.connection import fetch_row, is_damage, open_warehouse, set_aside
 
 SCRATCH = "scratch"
 
@@ -64,7 +64,7 @@ def read_as_of(path: Path) -> dt.date | None:
         return None
     try:
         with open_warehouse(path, read_only=True) as connection:
-            row = connection.execute("select max(as_of_date) from ops_state.runs").fetchone()
+            (found,) = fetch_row(connection, "select max(as_of_date) from ops_state.runs")
     except WarehouseError as error:
         if not is_damage(error.what):
             raise
@@ -72,7 +72,8 @@ def read_as_of(path: Path) -> dt.date | None:
         return None
     except duckdb.CatalogException:
         return None
-    return row[0] if row else None
+    as_of: dt.date | None = found
+    return as_of
 
 
 def record_as_of(connection: duckdb.DuckDBPyConnection, as_of: dt.date, *, run_id: str) -> None:

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from crm_pipeline.lib.errors import LedgerError, WarehouseError
 from crm_pipeline.lib.history import active_slices
 from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.warehouse.connection import fetch_row
 
 # Consents are a conformed entity too, but clear contacts stay out of the warehouse.
 CLEAR_ENTITIES = ("consents",)
@@ -186,13 +187,13 @@ def _latest_day(
     day = f"cast(timezone('{zone.key}', timezone('UTC', ordered_at)) as date)"
     before = dt.date.max
     while True:
-        row = connection.execute(
-            f"select max({day}) from conformed.{entity} where {day} < ?", [before]
-        ).fetchone()
-        if row is None or row[0] is None:
+        query = f"select max({day}) from conformed.{entity} where {day} < ?"
+        (last,) = fetch_row(connection, query, [before])
+        if last is None:
             return None
-        before = row[0]
-        accepted = connection.execute(
+        before = last
+        (accepted_count,) = fetch_row(
+            connection,
             f"""
             with that_day as (select record_id from conformed.{entity} where {day} = ?)
             select count(*) from (
@@ -204,8 +205,8 @@ def _latest_day(
             )
             """,
             [before, before],
-        ).fetchone()
-        if accepted and accepted[0]:
+        )
+        if accepted_count:
             return before
 
 
@@ -303,13 +304,13 @@ def _create_table(
 
 def _drop_other_kind(connection: duckdb.DuckDBPyConnection, address: str, kind: str) -> None:
     schema, name = address.split(".")
-    row = connection.execute(
+    found = connection.execute(
         "select table_type from information_schema.tables "
         "where table_catalog = current_database() and table_schema = ? and table_name = ?",
         [schema, name],
-    ).fetchone()
-    if row and row[0] != kind:
-        connection.execute(f"drop {'table' if row[0] == 'BASE TABLE' else 'view'} {address}")
+    ).fetchall()
+    if found and found[0][0] != kind:
+        connection.execute(f"drop {'table' if found[0][0] == 'BASE TABLE' else 'view'} {address}")
 
 
 def _replace(
