@@ -1,4 +1,7 @@
-"""YAML without surprises. Add here: what no settings file may do. Not here: what a given file means (its pydantic model says so).
+"""YAML without surprises.
+
+Add here: what no settings file may do.
+Not here: what a given file means (its pydantic model says so).
 
 PyYAML lets a repeated key pass, reads ``NO`` as false, ``010`` as 8 and ``12:30:45`` as 45045. Here every such value is
 refused with its line: whatever two YAML versions read differently has to be quoted.

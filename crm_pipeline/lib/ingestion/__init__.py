@@ -1,4 +1,8 @@
-"""The channel door: files to typed, balanced, append-only parts. Add here: parsers, contracts, quarantine. Not here: dedupe across files (staging)."""
+"""The channel door: files to typed, balanced, append-only parts.
+
+Add here: parsers, contracts, quarantine.
+Not here: dedupe across files (staging).
+"""
 
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.feeds import load_feed, load_feeds

@@ -1,7 +1,11 @@
-"""From text cells to typed records. Add here: the one query of a feed and what surrounds it. Not here: a kind's conversion, files.
+"""From text cells to typed records.
 
-Three layers, each computed once per row: cleaned cells (``c_…``), typed values (``v_…``), then the first
-problem of the row as ``reason|column``. A row with a problem goes to quarantine whole.
+Add here: the two queries of a feed, and what goes between them.
+Not here: how one kind of value is converted (``conversions``), files (``parts``).
+
+Cells repeat: a million order lines hold a few thousand dates, names and prices. So every distinct
+cell is cleaned, converted and judged once (the *lexicon* query), and rows are put together from
+the results (the *rows* query). A row with a problem goes to quarantine whole, with the first one.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +22,7 @@ from crm_pipeline.lib.ingestion import conversions, entities, normalise
 from crm_pipeline.lib.ingestion.conversions import cell_name, in_list, quote, value_name
 from crm_pipeline.lib.ingestion.entities import Column
 from crm_pipeline.lib.ingestion.feed_spec import Branch, ColumnMapping, Condition, FeedSpec
+from crm_pipeline.lib.ingestion.personal import looks_personal
 
 SEPARATOR = "\x1f"  # control characters never survive cleaning, so neither can stand in a value
 ABSENT = "\x1e"
@@ -24,7 +30,7 @@ ABSENT = "\x1e"
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What the query needs to know of the file itself."""
+    """What the queries need to know of the file itself."""
 
     file_sha256: str
     received_at: datetime
@@ -33,12 +39,21 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell the query reads: its name, where it comes from, and how it is cleaned."""
+    """A cell a feed reads. ``column`` is absent for delivery time, version and batch."""
 
     name: str
     source: str
     column: Column | None
     mapping: ColumnMapping
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What became of the distinct cells of one source column: per value, by its code."""
+
+    codes: pa.ChunkedArray
+    values: dict[str, pa.Array]
+    problems: pa.Array | None  # a reason per value, or None when no value has one
 
 
 def cells_of(spec: FeedSpec) -> Iterator[Cell]:
@@ -62,186 +77,195 @@ def _extras(spec: FeedSpec) -> Iterator[tuple[str, str]]:
 
 def mapping_of(spec: FeedSpec, column: Column) -> ColumnMapping | None:
     """How ``column`` is filled; the currency stands at the feed's level."""
-    if column.kind == "currency" and column.name == "currency" and spec.currency:
-        currency = spec.currency
-        if currency.value:
-            return ColumnMapping(value=currency.value)
-        return ColumnMapping(source=currency.source, map=currency.map)
+    if column.kind == "currency" and spec.currency:
+        if spec.currency.value:
+            return ColumnMapping(value=spec.currency.value)
+        return ColumnMapping(source=spec.currency.source, map=spec.currency.map)
     return spec.columns.get(column.name)
 
 
-# ------------------------------------------------------------------------------------------------ cleaning
+class Conformer:
+    """Turns the batches of one file into typed rows in the table ``typed``."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, spec: FeedSpec, facts: FileFacts
+    ) -> None:
+        self._connection, self._spec, self._facts = connection, spec, facts
+        self._cells = list(cells_of(spec))
+        self._lexicon_query = lexicon_query(spec, facts, "distinct_cells")
+        self.changed_count = 0
+        columns = ", ".join(f"{name} {kind}" for name, kind in typed_columns(spec))
+        connection.execute(f"create or replace temp table typed ({columns}, occurrence integer)")
+
+    def take(self, cells: pa.Table, positions: Mapping[str, int]) -> None:
+        """Adds a batch to ``typed``; the rows keep the order of the file."""
+        lexicons = self._convert(self._encode(cells, positions))
+        arrays: dict[str, pa.ChunkedArray] = {"record_number": cells["record_number"]}
+        judged: list[str] = []
+        if (damage := _total_rows(self._spec, cells)) is not None:
+            arrays["damage"] = damage
+            judged.append("damage")
+        for name, lexicon in lexicons.items():
+            for value, distinct in lexicon.values.items():
+                arrays[value] = _spread(lexicon.codes, distinct)
+            if lexicon.problems is not None:
+                arrays[f"p_{name}"] = _spread(lexicon.codes, lexicon.problems)
+                judged.append(f"p_{name} || '|{name}'")
+        self._connection.register("spread_cells", pa.table(arrays))
+        self._connection.execute(
+            "insert into typed select *, 1 from "
+            f"({rows_query(self._spec, self._facts, judged, 'spread_cells')})"
+        )
+        self._connection.unregister("spread_cells")
+
+    def _encode(
+        self, cells: pa.Table, positions: Mapping[str, int]
+    ) -> dict[str, tuple[pa.ChunkedArray, normalise.Cleaned]]:
+        encoded = {}
+        for cell in self._cells:
+            if cell.source in positions:
+                column = cells[f"s{positions[cell.source]}"]
+            else:
+                column = pa.chunked_array([pa.nulls(cells.num_rows, pa.string())])
+            codes = column.dictionary_encode(null_encoding="encode")
+            is_key = cell.column is None or cell.column.kind in (
+                "id",
+                "enum",
+                "currency",
+                "boolean",
+            )
+            cleaned = normalise.clean(
+                codes.chunk(0).dictionary, is_key=is_key, is_folded=cell.mapping.full_width
+            )
+            self.changed_count += cleaned.changed_count
+            encoded[cell.name] = (codes, cleaned)
+        return encoded
+
+    def _convert(
+        self, encoded: Mapping[str, tuple[pa.ChunkedArray, normalise.Cleaned]]
+    ) -> dict[str, Lexicon]:
+        """Runs the lexicon query over all columns at once, the shorter ones padded."""
+        if not encoded:
+            return {}
+        longest = max(len(cleaned.cells) for _, cleaned in encoded.values())
+        table = {"i": pa.array(range(longest), pa.int64())}
+        for name, (_, cleaned) in encoded.items():
+            padding = pa.nulls(longest - len(cleaned.cells), pa.string())
+            table[f"t_{name}"] = pa.concat_arrays([cleaned.cells, padding])
+        self._connection.register("distinct_cells", pa.table(table))
+        found = self._connection.sql(self._lexicon_query).to_arrow_table().combine_chunks()
+        self._connection.unregister("distinct_cells")
+        return {cell.name: _lexicon(cell, *encoded[cell.name], found) for cell in self._cells}
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A batch ready for the query."""
+def _lexicon(
+    cell: Cell, codes: pa.ChunkedArray, cleaned: normalise.Cleaned, found: pa.Table
+) -> Lexicon:
+    name, count = cell.name, len(cleaned.cells)
+    wanted = [c for c in found.column_names if c == f"v_{name}" or c.startswith(f"k_{name}_")]
+    values = {column: _first(found[column], count) for column in wanted}
+    problems = _first(found[f"p_{name}"], count)
+    is_id = cell.column is not None and cell.column.kind == "id"
+    problems = _confirm_personal(problems, cleaned.cells, is_id=is_id)
+    if cleaned.damage is not None:
+        problems = pc.coalesce(cleaned.damage, problems)
+    return Lexicon(codes, values, problems if problems.null_count < count else None)
 
-    table: pa.Table
-    changed_count: int
+
+def _confirm_personal(problems: pa.Array, cells: pa.Array, *, is_id: bool) -> pa.Array:
+    """Turns a suspicion into a reason, or drops it."""
+    suspects = pc.fill_null(pc.equal(problems, conversions.SUSPECT), False)
+    if not pc.any(suspects).as_py():
+        return problems
+    reasons = problems.to_pylist()
+    for place in pc.indices_nonzero(suspects).to_pylist():
+        is_personal = looks_personal(cells[place].as_py(), is_id=is_id)
+        reasons[place] = "misplaced_personal_data" if is_personal else None
+    return pa.array(reasons, pa.string())
 
 
-def prepare(spec: FeedSpec, cells: pa.Table, positions: Mapping[str, int]) -> Prepared:
-    """Cleans the wanted columns and notes which rows hold destroyed characters."""
-    arrays: dict[str, pa.ChunkedArray] = {"record_number": cells["record_number"]}
-    destroyed: list[tuple[str, pa.ChunkedArray]] = []
-    changed = 0
+def _first(column: pa.ChunkedArray, count: int) -> pa.Array:
+    whole = column.combine_chunks()
+    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return array.slice(0, count)
+
+
+def _spread(codes: pa.ChunkedArray, distinct: pa.Array) -> pa.ChunkedArray:
+    return pa.chunked_array(
+        [distinct.take(chunk.indices) for chunk in codes.chunks], type=distinct.type
+    )
+
+
+def _total_rows(spec: FeedSpec, cells: pa.Table) -> pa.ChunkedArray | None:
+    """Marks the total lines of a table by its first cell; ``None`` when there is none."""
+    markers = spec.format.total_row_marker
+    if spec.format.kind not in ("csv", "tsv", "xlsx") or not markers:
+        return None
+    first = cells["s0"]
+    if normalise.is_plain(first) and not any(marker.isascii() for marker in markers):
+        return None
+    is_total = pc.is_in(pc.utf8_trim_whitespace(first), value_set=pa.array(markers))
+    if not pc.any(is_total).as_py():
+        return None
+    return pc.if_else(is_total, "not_a_record|", pa.scalar(None, pa.string()))
+
+
+# ----------------------------------------------------------------------------- lexicon
+
+
+def lexicon_query(spec: FeedSpec, facts: FileFacts, relation: str) -> str:
+    """Per distinct cell ``t_<name>``: its value ``v_…``, tests ``k_…`` and problem ``p_…``.
+
+    Columns do not see each other here, so each row of ``relation`` may hold unrelated cells.
+    """
+    trimmed, cleaned, typed, judged = [], [], [], []
     for cell in cells_of(spec):
-        if cell.source not in positions:
-            arrays[f"t_{cell.name}"] = pa.chunked_array([pa.nulls(cells.num_rows, pa.string())])
+        name = cell.name
+        trimmed.append(f"{conversions.trimmed(f't_{name}', cell.mapping)} as x_{name}")
+        nulled = conversions.nulled(f"x_{name}", cell.column, cell.mapping)
+        if cell.column is None:
+            cleaned.append(f"{nulled} as c_{name}")
+            value = _extra_value(spec, name)
+            typed.append(f"{value} as v_{name}")
+            judged.append(
+                f"v_{name}, case when v_{name} is null then '{_EXTRA[name]}' end as p_{name}"
+            )
             continue
-        column = cells[f"s{positions[cell.source]}"]
-        is_key = cell.column is None or cell.column.kind in ("id", "enum", "currency", "boolean")
-        cleaned = normalise.clean(column, is_key=is_key)
-        changed += cleaned.changed_count
-        if cleaned.destroyed is not None:
-            destroyed.append((cell.name, cleaned.destroyed))
-        text = cleaned.cells
-        if cell.mapping.full_width:
-            text = normalise.full_width_digits(text)
-        arrays[f"t_{cell.name}"] = text
-    arrays["damage"] = _damage(cells, destroyed, spec)
-    return Prepared(pa.table(arrays), changed)
-
-
-def _damage(
-    cells: pa.Table, destroyed: Sequence[tuple[str, pa.ChunkedArray]], spec: FeedSpec
-) -> pa.ChunkedArray:
-    damage = pa.chunked_array([pa.nulls(cells.num_rows, pa.string())])
-    for name, flags in destroyed:
-        damage = pc.if_else(pc.fill_null(flags, False), f"encoding|{name}", damage)
-    if "s0" in cells.column_names and spec.format.kind != "jsonl":
-        markers = pa.array(spec.format.total_row_marker)
-        if not normalise.is_plain(cells["s0"]) or any(m.as_py().isascii() for m in markers):
-            is_total = pc.is_in(pc.utf8_trim_whitespace(cells["s0"]), value_set=markers)
-            damage = pc.if_else(pc.fill_null(is_total, False), "not_a_record|", damage)
-    return damage
-
-
-# ------------------------------------------------------------------------------------------------ the query
-
-
-def typed_columns(spec: FeedSpec) -> list[tuple[str, str]]:
-    """Names and types of the query's result."""
-    columns = [("record_number", "bigint"), ("problem", "varchar"), ("content_hash", "varchar")]
-    columns += [("source_version", "timestamp"), ("known_at", "timestamp"), ("batch", "varchar")]
-    return columns + [(c.name, c.sql_type) for c in spec.contract.columns]
-
-
-def conforming_query(spec: FeedSpec, facts: FileFacts, relation: str) -> str:
-    """The SELECT that turns the prepared batch ``relation`` into typed rows, each with its first problem or none."""
-    cleaned, typed, problems = _layers(spec, facts)
-    contract = [f"{value_name(c)} as {c.name}" for c in spec.contract.columns]
-    hashed = _hash([_as_text(c) for c in spec.contract.columns])
-    batch = "c_batch" if spec.key and spec.key.batch else "cast(null as varchar)"
+        if cell.column.kind in entities.NUMBERS:
+            nulled = conversions.number_text(nulled, cell.mapping)
+        cleaned.append(f"{nulled} as c_{name}")
+        conversion = _conversion(spec, facts, cell.column, cell.mapping)
+        typed.append(f"{conversion.value} as v_{name}")
+        judged.append(f"v_{name}, {_problem(spec, cell.column, conversion.problem)} as p_{name}")
+        judged += [
+            f"{_test(cell.column, condition)} as k_{name}_{n}"
+            for n, condition in enumerate(conditions_on(spec, name))
+        ]
     return f"""
-with cleaned as (select record_number, damage, {", ".join(cleaned)} from {relation}),
-typed as (select *, {", ".join(typed)} from cleaned),
-derived as (select *, {", ".join(_derived(spec))} from typed),
-judged as (select *, coalesce(damage, {", ".join(problems)}) as problem from derived)
-select
-    record_number, problem, {hashed} as content_hash,
-    {_version_value(spec)} as source_version, {_known_at_value(spec)} as known_at, {batch} as batch,
-    {", ".join(contract)}
-from judged
+with trimmed as (select i, {", ".join(trimmed)} from {relation}),
+cleaned as (select i, {", ".join(cleaned)} from trimmed),
+typed as (select *, {", ".join(typed)} from cleaned)
+select {", ".join(judged)} from typed order by i
 """
 
 
-def _layers(spec: FeedSpec, facts: FileFacts) -> tuple[list[str], list[str], list[str]]:
-    cleaned, typed, problems = ["1 as one"], [], []
-    latest = f"timestamp '{facts.received_at:%Y-%m-%d %H:%M:%S.%f}'"
-    for column in spec.contract.columns:
-        mapping = mapping_of(spec, column)
-        if mapping is None:
-            typed.append(f"cast(null as {column.sql_type}) as {value_name(column)}")
-        elif mapping.value is not None:
-            typed.append(f"{_constant(column, mapping)} as {value_name(column)}")
-        elif mapping.source is not None:
-            cell = conversions.cleaned_cell(f"t_{column.name}", column, mapping)
-            cleaned.append(f"{_cell_text(column, mapping, cell)} as {cell_name(column)}")
-            conversion = _conversion(
-                spec, column, mapping, "v_known_at" if _knows(spec) else latest
-            )
-            typed.append(f"{conversion.value} as {value_name(column)}")
-            problems.append(_problem(spec, column, conversion.problem))
-    for name, _ in _extras(spec):
-        cleaned.append(f"nullif(trim(t_{name}), '') as c_{name}")
-    if _knows(spec):
-        typed.append(f"{_declared_delivery(spec, facts)} as v_known_at")
-    return cleaned, typed, [*_delivery_problems(spec), *problems, *_rule_problems(spec), "null"]
+_EXTRA = {"known_at": "known_at", "source_version": "version", "batch": "key"}
 
 
-def _cell_text(column: Column, mapping: ColumnMapping, cell: str) -> str:
-    if column.kind in entities.NUMBERS:
-        return conversions.number_text(cell, mapping)
-    return cell
-
-
-def _constant(column: Column, mapping: ColumnMapping) -> str:
-    return f"cast({quote(mapping.value)} as {column.sql_type})"
-
-
-def _conversion(
-    spec: FeedSpec, column: Column, mapping: ColumnMapping, latest: str
-) -> conversions.Conversion:
-    if column.kind in entities.NUMBERS:
-        return conversions.number(column, mapping)
-    if column.kind in ("timestamp", "date"):
-        return conversions.instant(column, mapping, mapping.timezone or spec.timezone, latest)
-    if column.kind in ("id", "text"):
-        found = conversions.text(column, mapping)
-        if mapping.map:
-            branches = " ".join(f"when {quote(k)} then {quote(v)}" for k, v in mapping.map.items())
-            return conversions.Conversion(
-                f"case {cell_name(column)} {branches} else {cell_name(column)} end", found.problem
-            )
-        return found
-    return conversions.choice(column, mapping)
-
-
-def _problem(spec: FeedSpec, column: Column, problem: str) -> str:
-    """``code|column`` of a mapped column, or null."""
-    c = cell_name(column)
-    absent = (
-        "'key'" if column.name in spec.natural_key else "'required'" if column.required else "null"
-    )
-    whole = f"case when {c} is null then {absent} else {problem} end"
-    return f"{whole} || '|{column.name}'"
-
-
-# ------------------------------------------------------------------------------------------------ delivery time, version, rules
-
-
-def _knows(spec: FeedSpec) -> bool:
-    """Whether the delivery time is declared by the source, and so bounds every instant."""
-    return spec.known_at.event is None
-
-
-def _known_at_value(spec: FeedSpec) -> str:
-    if spec.known_at.event:
-        event = value_name(spec.contract.column(spec.known_at.event))
-        return (
-            f"{event} + interval {spec.known_at.lag_days} day" if spec.known_at.lag_days else event
-        )
-    return "v_known_at"
-
-
-def _declared_delivery(spec: FeedSpec, facts: FileFacts) -> str:
-    if spec.known_at.source:
+def _extra_value(spec: FeedSpec, name: str) -> str:
+    if name == "known_at":
         return _delivery_time(spec, "c_known_at")
-    return f"timestamp '{facts.known_at:%Y-%m-%d %H:%M:%S.%f}'"
+    if name == "source_version" and spec.version:
+        formats, epoch = spec.version.format, spec.version.epoch
+        return conversions.utc_time(formats, epoch, spec.timezone, "c_source_version")
+    return f"c_{name}"
 
 
 def _delivery_time(spec: FeedSpec, cell: str) -> str:
-    formats = [str(spec.known_at.format)]
-    local = conversions.local_time(formats, cell)
-    if local and is_day(formats[0]):
-        local = f"{local} + interval '86399 seconds'"  # delivered that day: known before the next begins
-    absolute = conversions.absolute_time(formats, None, cell)
-    parts = [
-        p for p in (absolute, conversions.to_utc(local, spec.timezone) if local else None) if p
-    ]
-    return f"coalesce({', '.join(parts)})"
+    pattern = str(spec.known_at.format)
+    if is_day(pattern):  # delivered that day: known before the next begins
+        return conversions.utc_time([pattern], None, spec.timezone, cell, plus="86399 seconds")
+    return conversions.utc_time([pattern], None, spec.timezone, cell)
 
 
 def is_day(pattern: str) -> bool:
@@ -251,46 +275,51 @@ def is_day(pattern: str) -> bool:
     )
 
 
-def _version_value(spec: FeedSpec) -> str:
-    if spec.version is None:
-        return "cast(null as timestamp)"
-    formats = spec.version.format
-    local = conversions.local_time(formats, "c_source_version")
-    absolute = conversions.absolute_time(formats, spec.version.epoch, "c_source_version")
-    parts = [
-        p for p in (absolute, conversions.to_utc(local, spec.timezone) if local else None) if p
-    ]
-    return f"coalesce({', '.join(parts)})"
+def _conversion(
+    spec: FeedSpec, facts: FileFacts, column: Column, mapping: ColumnMapping
+) -> conversions.Conversion:
+    if column.kind in entities.NUMBERS:
+        return conversions.number(column, mapping)
+    if column.kind in ("timestamp", "date"):
+        latest = None if spec.known_at.source else _latest(facts)
+        zone = mapping.timezone or spec.timezone
+        return conversions.instant(column, formats_of(spec, mapping), mapping.epoch, zone, latest)
+    if column.kind in ("id", "text"):
+        return conversions.text(column, mapping)
+    return conversions.choice(column, mapping)
 
 
-def _delivery_problems(spec: FeedSpec) -> list[str]:
-    problems = []
-    if spec.known_at.source:
-        problems.append("case when v_known_at is null then 'known_at|' end")
-    if spec.version:
-        problems.append(f"case when {_version_value(spec)} is null then 'version|' end")
-    if spec.key and spec.key.batch:
-        problems.append("case when c_batch is null then 'key|' end")
-    return problems
+def formats_of(spec: FeedSpec, mapping: ColumnMapping) -> list[str]:
+    """The declared date formats; typed dates of Parquet and xlsx arrive in ISO form besides."""
+    formats = list(mapping.format or [])
+    is_typed = spec.format.kind in ("parquet", "xlsx") and not mapping.epoch
+    return [*formats, "iso8601"] if is_typed and "iso8601" not in formats else formats
 
 
-def _derived(spec: FeedSpec) -> list[str]:
-    found = ["1 as another"]
-    for column in spec.contract.columns:
-        mapping = spec.columns.get(column.name)
-        if mapping and mapping.first_match:
-            branches = " ".join(_branch(spec, branch) for branch in mapping.first_match)
-            found.append(f"case {branches} end as {value_name(column)}")
+def _latest(facts: FileFacts) -> str:
+    """After this nothing in the file can have happened: the delivery, else the inbox time."""
+    return _timestamp(facts.known_at or facts.received_at)
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"timestamp '{moment:%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def _problem(spec: FeedSpec, column: Column, problem: str) -> str:
+    is_key = column.name in spec.natural_key
+    absent = "'key'" if is_key else "'required'" if column.required else "null"
+    return f"case when {cell_name(column)} is null then {absent} else {problem} end"
+
+
+def conditions_on(spec: FeedSpec, name: str) -> list[Condition]:
+    """The distinct tests of column ``name`` in all rules of the feed, in a fixed order."""
+    found: list[Condition] = []
+    for mapping in spec.columns.values():
+        for branch in mapping.first_match or []:
+            condition = (branch.when or {}).get(name)
+            if condition is not None and condition not in found:
+                found.append(condition)
     return found
-
-
-def _branch(spec: FeedSpec, branch: Branch) -> str:
-    if branch.when is None:
-        return f"else {quote(branch.otherwise)}"
-    tests = [
-        _test(spec.contract.column(name), condition) for name, condition in branch.when.items()
-    ]
-    return f"when {' and '.join(tests)} then {quote(branch.result)}"
 
 
 def _test(column: Column, condition: Condition) -> str:
@@ -309,41 +338,139 @@ def _test(column: Column, condition: Condition) -> str:
     return f"{v} = {literal}"
 
 
+# -------------------------------------------------------------------------------- rows
+
+
+def typed_columns(spec: FeedSpec) -> list[tuple[str, str]]:
+    """Names and types of the rows query's result."""
+    columns = [("record_number", "bigint"), ("problem", "varchar"), ("content_hash", "varchar")]
+    columns += [("source_version", "timestamp"), ("known_at", "timestamp"), ("batch", "varchar")]
+    return columns + [(c.name, c.sql_type) for c in spec.contract.columns]
+
+
+def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation: str) -> str:
+    """Typed rows with their first problem, from spread values.
+
+    Args:
+        judged: expressions giving ``reason|column`` or null, of the columns with any problem.
+    """
+    contract = [f"{value_name(c)} as {c.name}" for c in spec.contract.columns]
+    problems = [*judged, *_late_problems(spec), *_rule_problems(spec), "null"]
+    version = "v_source_version" if spec.version else "cast(null as timestamp)"
+    batch = "v_batch" if spec.key and spec.key.batch else "cast(null as varchar)"
+    return f"""
+with valued as (select *, {", ".join(_unmapped(spec))} from {relation})
+select
+    record_number,
+    coalesce({", ".join(problems)}) as problem,
+    {content_hash(spec)} as content_hash,
+    {version} as source_version,
+    {_known_at(spec, facts)} as known_at,
+    {batch} as batch,
+    {", ".join(contract)}
+from valued
+"""
+
+
+def _unmapped(spec: FeedSpec) -> list[str]:
+    """Constants, absent columns and rules."""
+    found = ["0 as nothing"]
+    for column in spec.contract.columns:
+        mapping = mapping_of(spec, column)
+        name = value_name(column)
+        if mapping is None:
+            found.append(f"cast(null as {column.sql_type}) as {name}")
+        elif mapping.value is not None:
+            found.append(f"cast({quote(mapping.value)} as {column.sql_type}) as {name}")
+        elif mapping.first_match:
+            branches = " ".join(_branch(spec, branch) for branch in mapping.first_match)
+            found.append(f"case {branches} end as {name}")
+    return found
+
+
+def _branch(spec: FeedSpec, branch: Branch) -> str:
+    if branch.when is None:
+        return f"else {quote(branch.otherwise)}"
+    tests = [_tested(spec, name, condition) for name, condition in branch.when.items()]
+    return f"when {' and '.join(tests)} then {quote(branch.result)}"
+
+
+def _tested(spec: FeedSpec, name: str, condition: Condition) -> str:
+    column = spec.contract.column(name)
+    mapping = mapping_of(spec, column)
+    if mapping is None or mapping.source is None:  # a constant has no lexicon
+        constant = quote(mapping.value if mapping else None)
+        return _test(column, condition).replace(
+            value_name(column), f"cast({constant} as {column.sql_type})"
+        )
+    return f"k_{name}_{conditions_on(spec, name).index(condition)}"
+
+
+def _late_problems(spec: FeedSpec) -> list[str]:
+    """Instants against a delivery time that differs from row to row."""
+    if not spec.known_at.source:
+        return []
+    mapped = [c for c in spec.contract.columns if (m := mapping_of(spec, c)) and m.source]
+    return [
+        f"case when {value_name(c)} > v_known_at then 'future|{c.name}' end"
+        for c in mapped
+        if c.kind in ("timestamp", "date")
+    ]
+
+
 def _rule_problems(spec: FeedSpec) -> list[str]:
-    problems = []
+    found = []
     for column in spec.contract.columns:
         mapping = spec.columns.get(column.name)
-        if mapping and mapping.first_match and (column.required or column.name in spec.natural_key):
-            problems.append(f"case when {value_name(column)} is null then 'enum|{column.name}' end")
-    return problems
+        if not mapping or not mapping.first_match:
+            continue
+        is_total = any(branch.otherwise is not None for branch in mapping.first_match)
+        if not is_total and (column.required or column.name in spec.natural_key):
+            found.append(f"case when {value_name(column)} is null then 'enum|{column.name}' end")
+    return found
 
 
-# ------------------------------------------------------------------------------------------------ identity of a record
+def _known_at(spec: FeedSpec, facts: FileFacts) -> str:
+    if spec.known_at.event:
+        event = value_name(spec.contract.column(spec.known_at.event))
+        days = spec.known_at.lag_days
+        return f"{event} + interval {days} day" if days else event
+    return _timestamp(facts.known_at) if facts.known_at else "v_known_at"
 
 
-def _as_text(column: Column) -> str:
-    """A value's one spelling: the same bytes for the same value on every engine version."""
-    v = value_name(column)
-    if column.kind == "timestamp":
-        v = f"epoch_us({v})"
-    return f"coalesce(cast({v} as varchar), chr({ord(ABSENT)}))"
+# ----------------------------------------------------------------- identity of a record
+
+
+def content_hash(spec: FeedSpec) -> str:
+    """SQL of the hash over all contract columns, each value in its one spelling."""
+    parts = []
+    for column in spec.contract.columns:
+        v = value_name(column)
+        if column.kind == "timestamp":
+            v = f"epoch_us({v})"
+        text = v if column.sql_type == "varchar" else f"cast({v} as varchar)"
+        parts.append(f"coalesce({text}, chr({ord(ABSENT)}))")
+    return _hash(parts)
 
 
 def _hash(parts: Sequence[str]) -> str:
-    return f"left(sha256(concat_ws(chr({ord(SEPARATOR)}), {', '.join(parts)})), 32)"
+    separator = f"chr({ord(SEPARATOR)})"
+    return f"left(sha256(concat({f', {separator}, '.join(parts)})), 32)"
 
 
-def record_id(spec: FeedSpec, occurrence: str) -> str:
-    """SQL of the record's own id over a typed row: channel, entity and natural key, never feed or file."""
-    scope = [quote(spec.channel), quote(spec.entity)]
+def record_id(spec: FeedSpec) -> str:
+    """SQL of the record's own id over a row of ``typed``.
+
+    It covers channel, entity and natural key, never feed or file. For numbered lines the key is
+    document, content and count; the content hash covers the first two.
+    """
+    scope = quote(f"{spec.channel}/{spec.entity}")
     if spec.is_numbered:
         batch = ["batch"] if spec.key and spec.key.batch else []
-        return _hash(
-            [*scope, "'numbered'", *batch, "content_hash", f"cast({occurrence} as varchar)"]
-        )
+        return _hash([scope, *batch, "content_hash", "occurrence"])
     texts = []
     for name in spec.natural_key:
         column = spec.contract.column(name)
         text = f"epoch_us({name})" if column.kind == "timestamp" else name
         texts.append(f"cast({text} as varchar)")
-    return _hash([*scope, *texts])
+    return _hash([scope, *texts])

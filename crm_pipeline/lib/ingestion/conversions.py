@@ -1,4 +1,7 @@
-"""SQL that turns one text cell into one typed value or a reason why not. Add here: a kind's conversion. Not here: which column feeds which.
+"""SQL that turns one text cell into one typed value or a reason why not.
+
+Add here: a kind's conversion.
+Not here: which column feeds which.
 
 Nothing is cast before its text has been matched whole: DuckDB's casts round and guess.
 """
@@ -11,16 +14,15 @@ from dataclasses import dataclass
 from crm_pipeline.lib.ingestion import entities
 from crm_pipeline.lib.ingestion.entities import Column
 from crm_pipeline.lib.ingestion.feed_spec import ColumnMapping
+from crm_pipeline.lib.ingestion.personal import PREFILTER
 
 # Ids that people type for "nothing". Texts are not treated so: somebody may be called Null.
 NULL_IDS = ("null", "n/a", "none", "nan", "-", "--", "无", "未知", "#n/a", "nil", "undefined")
 _DIGITS = {"money": 12, "quantity": 15, "integer": 18}
 _EPOCH = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
-_PHONE = r"(^|[^0-9])(\+?86)?1[3-9][0-9]{9}($|[^0-9])"
-_MAIL = r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}"
-_ID_CARD = r"(^|[^0-9])[1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]($|[^0-9Xx])"
-_CARD = r"(?:^|[^0-9])(4[0-9]{15}|5[1-5][0-9]{14}|62[0-9]{14,17}|3[47][0-9]{13})(?:$|[^0-9])"
+# Not a reason yet: ``personal`` decides, value by value.
+SUSPECT = "misplaced_personal_data?"
 
 
 def quote(text: object) -> str:
@@ -41,28 +43,25 @@ class Conversion:
     problem: str  # null, or a reason code
 
 
-def cleaned_cell(cell: str, column: Column | None, mapping: ColumnMapping) -> str:
-    """The cell trimmed, stripped and nulled as declared."""
+def trimmed(cell: str, mapping: ColumnMapping) -> str:
+    """The cell without outer blanks, cut and folded as declared."""
     text = f"trim({cell})"
     if mapping.strip_prefix:
         text = f"regexp_replace({text}, {quote('^' + re.escape(mapping.strip_prefix))}, '')"
     if mapping.strip_suffix:
-        suffix = quote(mapping.strip_suffix)
-        text = f"case when ends_with({text}, {suffix}) then left({text}, -{len(mapping.strip_suffix)}) else {text} end"
+        text = f"regexp_replace({text}, {quote(re.escape(mapping.strip_suffix) + '$')}, '')"
     if mapping.case:
         text = f"{mapping.case}({text})"
-    return _nulled(text, column, mapping)
+    return text
 
 
-def _nulled(text: str, column: Column | None, mapping: ColumnMapping) -> str:
-    if mapping.null_values is None and column is not None and column.kind == "id":
-        # Most ids are digits; only the few others are folded and looked up.
-        return (
-            f"case when {text} = '' then null when strlen({text}) <= 9 and lower({text}) in ({in_list(NULL_IDS)}) "
-            f"then null else {text} end"
-        )
-    if mapping.null_values:
-        return f"case when {text} = '' or {text} in ({in_list(mapping.null_values)}) then null else {text} end"
+def nulled(text: str, column: Column | None, mapping: ColumnMapping) -> str:
+    """Null where the text means absent."""
+    words = mapping.null_values
+    if words is None and column is not None and column.kind == "id":
+        return f"case when {text} = '' or lower({text}) in ({in_list(NULL_IDS)}) then null else {text} end"
+    if words:
+        return f"case when {text} = '' or {text} in ({in_list(words)}) then null else {text} end"
     return f"nullif({text}, '')"
 
 
@@ -187,35 +186,12 @@ def text(column: Column, mapping: ColumnMapping) -> Conversion:
         rounded = r"'-?[0-9](\.[0-9]+)?[eE]\+[0-9]+'"
         checks.append(f"when regexp_full_match({c}, {rounded}) then 'precision'")
     if column.pii == "none" and "personal_looking" not in mapping.allow:
-        checks.append(f"when {_looks_personal(column)} then 'misplaced_personal_data'")
-    return Conversion(c, f"case {' '.join(checks)} end")
-
-
-def _looks_personal(column: Column) -> str:
-    c = cell_name(column)
-    mail = f"regexp_matches({c}, {quote(_MAIL)})"
-    if (
-        column.kind == "id"
-    ):  # numbers of things are long; only a whole phone number or an address is sure
-        phone = f"strlen({c}) between 11 and 14 and regexp_full_match({c}, {quote(_PHONE)})"
-        return f"{phone} or contains({c}, '@') and {mail}"
-    found = [
-        mail,
-        f"regexp_matches({c}, {quote(_PHONE)})",
-        f"regexp_matches({c}, {quote(_ID_CARD)})",
-        _is_card(c),
-    ]
-    return f"regexp_matches({c}, '[0-9]{{11}}|@') and ({' or '.join(found)})"
-
-
-def _is_card(c: str) -> str:
-    """A bank card: the issuers' shapes, and the Luhn sum of the digits from the right."""
-    digits = f"string_split(reverse(regexp_extract({c}, {quote(_CARD)}, 1)), '')"
-    weighted = (
-        f"list_transform(range(1, len({digits}) + 1), lambda i: case when i % 2 = 1 then {digits}[i]::int "
-        f"when {digits}[i]::int < 5 then {digits}[i]::int * 2 else {digits}[i]::int * 2 - 9 end)"
-    )
-    return f"case when regexp_matches({c}, {quote(_CARD)}) then list_sum({weighted}) % 10 = 0 else false end"
+        checks.append(f"when regexp_matches({c}, {quote(PREFILTER)}) then {quote(SUSPECT)}")
+    value = c
+    if mapping.map:
+        branches = " ".join(f"when {quote(k)} then {quote(w)}" for k, w in mapping.map.items())
+        value = f"case {c} {branches} else {c} end"
+    return Conversion(value, f"case {' '.join(checks)} end")
 
 
 def choice(column: Column, mapping: ColumnMapping) -> Conversion:
@@ -235,24 +211,41 @@ def choice(column: Column, mapping: ColumnMapping) -> Conversion:
     return Conversion(value, f"case when {check} then '{code}' end")
 
 
-def instant(column: Column, mapping: ColumnMapping, zone: str, latest: str) -> Conversion:
-    """Instants and days. ``latest`` is the SQL of the moment after which nothing can have happened."""
+def instant(
+    column: Column, formats: list[str], epoch: str | None, zone: str, latest: str | None
+) -> Conversion:
+    """Instants and days. ``latest`` is the moment after which nothing can have happened, if known."""
     c, v = cell_name(column), value_name(column)
     if column.kind == "date":
-        days = _coalesce([_naive(pattern, c) for pattern in mapping.format or []])
-        checks = [
-            f"when {v} is null then 'date'",
-            f"when {v} > cast({latest} as date) then 'future'",
-        ]
-        checks.append(f"when {v} < date {quote(column.low)} then 'range'" if column.low else "")
+        days = _coalesce([_naive(pattern, c) for pattern in formats])
+        checks = [f"when {v} is null then 'date'"]
+        if latest:
+            checks.append(f"when {v} > cast({latest} as date) then 'future'")
+        if column.low:
+            checks.append(f"when {v} < date {quote(column.low)} then 'range'")
         return Conversion(f"cast({days} as date)", f"case {' '.join(checks)} end")
-    local = local_time(mapping.format, c)
-    absolute = absolute_time(mapping.format, mapping.epoch, c)
-    parts = [p for p in (absolute, to_utc(local, zone) if local else None) if p]
-    gap = f"when {skipped(local, zone)} then 'dst_gap'" if local else ""
-    checks = [f"when {v} is null then 'timestamp'", gap, f"when {v} > {latest} then 'future'"]
-    checks.append(f"when {v} < timestamp {quote(column.low)} then 'range'" if column.low else "")
-    return Conversion(_coalesce(parts) or "null", f"case {' '.join(checks)} end")
+    local = local_time(formats, c)
+    checks = [f"when {v} is null then 'timestamp'"]
+    if local:
+        checks.append(f"when {skipped(local, zone)} then 'dst_gap'")
+    if latest:
+        checks.append(f"when {v} > {latest} then 'future'")
+    if column.low:
+        checks.append(f"when {v} < timestamp {quote(column.low)} then 'range'")
+    checks.append(f"when {v} >= timestamp '9000-01-01' then 'range'")
+    value = utc_time(formats, epoch, zone, c)
+    return Conversion(value, f"case {' '.join(checks)} end")
+
+
+def utc_time(
+    formats: list[str] | None, epoch: str | None, zone: str, cell: str, *, plus: str | None = None
+) -> str:
+    """Naive UTC timestamp of ``cell``: by its own zone or epoch, else as local time of ``zone``."""
+    local = local_time(formats, cell)
+    if local and plus:
+        local = f"({local} + interval {quote(plus)})"
+    parts = [absolute_time(formats, epoch, cell), to_utc(local, zone) if local else None]
+    return _coalesce([part for part in parts if part]) or "cast(null as timestamp)"
 
 
 def to_utc(local: str, zone: str) -> str:
@@ -261,7 +254,7 @@ def to_utc(local: str, zone: str) -> str:
 
 
 def skipped(local: str, zone: str) -> str:
-    """True for a local time that the clock jumped over: it does not come back from UTC unchanged."""
+    """True for a local time that the clock jumped over: it does not come back unchanged."""
     return f"timezone({quote(zone)}, timezone({quote(zone)}, {local})) <> {local}"
 
 

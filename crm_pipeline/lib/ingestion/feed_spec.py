@@ -1,4 +1,7 @@
-"""One feed: what its YAML may say. Add here: an attribute of a feed and the check that it makes sense. Not here: reading files.
+"""One feed: what its YAML may say.
+
+Add here: an attribute of a feed and the check that it makes sense.
+Not here: reading files.
 
 Everything a feed declares ends in its contract hash, so a changed declaration re-reads the kept raw files.
 """

@@ -1,4 +1,8 @@
-"""All feeds of a deployment. Add here: rules between feeds. Not here: what one feed may say (``feed_spec``)."""
+"""All feeds of a deployment.
+
+Add here: rules between feeds.
+Not here: what one feed may say (``feed_spec``).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The inbox: which files came, and which part of each is active. Add here: its queries. Not here: reading or converting."""
+"""The inbox: which files came, and which part of each is active.
+
+Add here: its queries.
+Not here: reading or converting.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The door: landed files in, conformed parts out, once. Add here: the order of the steps. Not here: a step's own work.
+"""The door: landed files in, conformed parts out, once.
+
+Add here: the order of the steps.
+Not here: a step's own work.
 
 Every step can be killed and run again. Raw bytes come first, then the part, then one ledger transaction that makes the
 part count; whoever comes second finds the work done and changes nothing.

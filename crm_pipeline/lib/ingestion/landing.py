@@ -1,4 +1,7 @@
-"""The landing folder, read in place. Add here: what makes a file complete. Not here: keeping or reading its bytes.
+"""The landing folder, read in place.
+
+Add here: what makes a file complete.
+Not here: keeping or reading its bytes.
 
 Nothing here is ever moved, renamed or changed: the folder may belong to somebody else and be read-only.
 """

@@ -1,4 +1,7 @@
-"""Text cells made comparable, once, at the door. Add here: what happens to characters. Not here: types.
+"""Text cells made comparable, once, at the door.
+
+Add here: what happens to characters.
+Not here: types.
 
 Columns of printable ASCII pass untouched (one look at their bytes); only the others cost something.
 """
@@ -21,50 +24,45 @@ MOJIBAKE = f"\ufffd|锟斤拷|[\u00c3\u00c2]{_TAIL}|[\u00e2-\u00ef]{_TAIL}{{2}}"
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A column after cleaning. ``destroyed`` marks cells whose characters are lost; ``None``: none."""
+    """Distinct cells after cleaning. ``damage`` is a reason per cell; ``None``: no cell has one."""
 
-    cells: pa.ChunkedArray
-    destroyed: pa.ChunkedArray | None
+    cells: pa.Array
+    damage: pa.Array | None
     changed_count: int
 
 
-def is_plain(cells: pa.ChunkedArray) -> bool:
+def is_plain(cells: pa.Array | pa.ChunkedArray) -> bool:
     """True when every character of the column is printable ASCII."""
-    return all(not _bytes_of(chunk).translate(None, _PLAIN) for chunk in cells.chunks)
+    chunks = cells.chunks if isinstance(cells, pa.ChunkedArray) else [cells]
+    return all(not _bytes_of(chunk).translate(None, _PLAIN) for chunk in chunks)
 
 
 def _bytes_of(chunk: pa.Array) -> bytes:
-    data = chunk.buffers()[2]
+    _, offsets, data = chunk.buffers()
     if data is None or len(chunk) == 0:
         return b""
-    offsets = chunk.buffers()[1]
-    wide = pa.types.is_large_string(chunk.type)
-    view = memoryview(offsets).cast("q" if wide else "i")
-    start, end = view[chunk.offset], view[chunk.offset + len(chunk)]
-    return bytes(memoryview(data)[start:end])
+    view = memoryview(offsets).cast("i")
+    return bytes(memoryview(data)[view[chunk.offset] : view[chunk.offset + len(chunk)]])
 
 
-def clean(cells: pa.ChunkedArray, *, is_key: bool) -> Cleaned:
-    """Trims every cell and removes control characters; keys also lose everything invisible and become NFKC.
+def clean(cells: pa.Array, *, is_key: bool, is_folded: bool = False) -> Cleaned:
+    """Trims and removes control characters; keys also lose what is invisible and become NFKC.
 
     Display texts keep their own form (compatibility letters, joiners inside emoji).
+
+    Args:
+        is_folded: full-width digits are declared for this number.
     """
     if is_plain(cells):
         return Cleaned(cells, None, 0)
-    destroyed = pc.match_substring_regex(cells, MOJIBAKE)
-    before = cells
-    if is_key:
-        cells = pc.utf8_normalize(cells, "NFKC")
-        noise = f"[{CONTROL_CLASS}{INVISIBLE_CLASS}]"
-    else:
-        noise = f"[{CONTROL_CLASS}]"
+    destroyed = pc.fill_null(pc.match_substring_regex(cells, MOJIBAKE), False)
+    has_nul = pc.fill_null(pc.match_substring(cells, "\0"), False)
+    nothing = pa.scalar(None, pa.string())
+    damage = pc.if_else(has_nul, "nul", pc.if_else(destroyed, "encoding", nothing))
+    noise = f"[{CONTROL_CLASS}{INVISIBLE_CLASS if is_key else ''}]"
     stripped = pc.replace_substring_regex(cells, noise, "")
-    changed = pc.sum(pc.not_equal(stripped, cells)).as_py() or 0
-    any_destroyed = pc.any(destroyed).as_py()
-    del before
-    return Cleaned(pc.utf8_trim_whitespace(stripped), destroyed if any_destroyed else None, changed)
-
-
-def full_width_digits(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Compatibility forms folded, for numbers declared to come so."""
-    return cells if is_plain(cells) else pc.utf8_normalize(cells, "NFKC")
+    changed = int(pc.sum(pc.not_equal(stripped, cells)).as_py() or 0)
+    if is_key or is_folded:
+        stripped = pc.utf8_normalize(stripped, "NFKC")
+    is_damaged = damage.null_count < len(damage)
+    return Cleaned(pc.utf8_trim_whitespace(stripped), damage if is_damaged else None, changed)

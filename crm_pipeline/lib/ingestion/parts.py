@@ -1,4 +1,8 @@
-"""One file's records on disk: the part and its quarantine. Add here: how they are written. Not here: what is wrong with a record."""
+"""One file's records on disk: the part and its quarantine.
+
+Add here: how they are written.
+Not here: what is wrong with a record.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from crm_pipeline.lib import files
 from crm_pipeline.lib.errors import LandingError
 from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.ingestion import conform, readers
+from crm_pipeline.lib.ingestion import conform, personal, readers
 from crm_pipeline.lib.ingestion.conform import FileFacts
 from crm_pipeline.lib.ingestion.conversions import quote
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
@@ -115,8 +119,8 @@ def write_parts(
         part_path = job.write_part()
         quarantine_path = quarantine.finish()
         warnings = [*reader.notes.warnings]
-    if job.changed:
-        warnings.append(f"invisible or control characters were removed from {job.changed} values")
+    if changed := job.conformer.changed_count:
+        warnings.append(f"invisible or control characters were removed from {changed} values")
     if job.received == 0:
         warnings.append("the file has a header and no record")
     return Conformed(
@@ -133,11 +137,7 @@ class _Job:
     ) -> None:
         self.home, self.connection, self.spec, self.facts = home, connection, spec, facts
         self.received = 0
-        self.changed = 0
-        columns = ", ".join(f"{name} {kind}" for name, kind in conform.typed_columns(spec))
-        connection.execute(f"create or replace temp table typed ({columns}, occurrence integer)")
-        query = conform.conforming_query(spec, facts, "batch")
-        self._insert = f"insert into typed select *, 1 from ({query})"
+        self.conformer = conform.Conformer(connection, spec, facts)
 
     def quarantine_file(self) -> QuarantineFile:
         return QuarantineFile(self.home, self.spec, self.facts.file_sha256)
@@ -146,11 +146,7 @@ class _Job:
         rejects = list(batch.rejects)
         self.received += batch.record_count
         if batch.cells.num_rows:
-            prepared = conform.prepare(self.spec, batch.cells, reader.positions)
-            self.changed += prepared.changed_count
-            self.connection.register("batch", prepared.table)
-            self.connection.execute(self._insert)
-            self.connection.unregister("batch")
+            self.conformer.take(batch.cells, reader.positions)
             rejects += self._problems(batch, reader)
         quarantine.add(sorted(rejects, key=lambda reject: reject.record_number))
 
@@ -166,7 +162,10 @@ class _Job:
         place = {number: n for n, number in enumerate(numbers.to_pylist())}
         for number, problem in found:
             code, _, column = problem.partition("|")
-            yield Reject(number, code, raw_record(batch, reader, place[number]), column or None)
+            raw = raw_record(batch, reader, place[number])
+            if code == "misplaced_personal_data":
+                raw = personal.mask(raw)
+            yield Reject(number, code, raw, column or None)
 
     def number_lines(self) -> None:
         """Counts equal lines inside their document; most lines stand once and keep their 1."""
@@ -228,7 +227,7 @@ class _Job:
                 copy (
                     select {quote(spec.feed)} as feed, {quote(spec.channel)} as channel,
                         {quote(self.facts.file_sha256)} as file_sha256, record_number,
-                        {conform.record_id(spec, "occurrence")} as record_id, content_hash,
+                        {conform.record_id(spec)} as record_id, content_hash,
                         source_version, known_at, {contract}
                     from typed where problem is null
                 ) to {quote(temporary)} (

@@ -1,4 +1,8 @@
-"""Raw bytes, kept unchanged under their own SHA-256. Add here: how they are kept and proven. Not here: what they mean."""
+"""Raw bytes, kept unchanged under their own SHA-256.
+
+Add here: how they are kept and proven.
+Not here: what they mean.
+"""
 
 from __future__ import annotations
 

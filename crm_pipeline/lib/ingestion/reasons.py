@@ -1,4 +1,8 @@
-"""Why a record or a file was not taken. Add here: a code and its meaning, before using it. Not here: the checks."""
+"""Why a record or a file was not taken.
+
+Add here: a code and its meaning, before using it.
+Not here: the checks.
+"""
 
 from __future__ import annotations
 

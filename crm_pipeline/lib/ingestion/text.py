@@ -1,4 +1,8 @@
-"""Text as people type it. Add here: character classes and the comparison form of names. Not here: columns and types."""
+"""Text as people type it.
+
+Add here: character classes and the comparison form of names.
+Not here: columns and types.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What every reader hands on. Add here: the common shape. Not here: a format."""
+"""What every reader hands on.
+
+Add here: the common shape.
+Not here: a format.
+"""
 
 from __future__ import annotations
 

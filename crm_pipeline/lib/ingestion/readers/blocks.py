@@ -1,4 +1,8 @@
-"""Bytes to blocks of whole lines in UTF-8. Add here: encodings. Not here: fields."""
+"""Bytes to blocks of whole lines in UTF-8.
+
+Add here: encodings.
+Not here: fields.
+"""
 
 from __future__ import annotations
 

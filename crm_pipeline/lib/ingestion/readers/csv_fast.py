@@ -1,4 +1,8 @@
-"""The quick way through CSV lines that cannot be misread. Add here: proofs that a block is clean. Not here: repair of unclean ones."""
+"""The quick way through CSV lines that cannot be misread.
+
+Add here: proofs that a block is clean.
+Not here: repair of unclean ones.
+"""
 
 from __future__ import annotations
 

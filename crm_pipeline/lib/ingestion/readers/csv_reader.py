@@ -1,4 +1,8 @@
-"""CSV and TSV. Add here: how blocks, header and the two ways of parsing fit together. Not here: the ways themselves."""
+"""CSV and TSV.
+
+Add here: how blocks, header and the two ways of parsing fit together.
+Not here: the ways themselves.
+"""
 
 from __future__ import annotations
 

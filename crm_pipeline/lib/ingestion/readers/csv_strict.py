@@ -1,4 +1,8 @@
-"""The careful way through CSV: line by line, every oddity named. Add here: rules for broken lines. Not here: speed."""
+"""The careful way through CSV: line by line, every oddity named.
+
+Add here: rules for broken lines.
+Not here: speed.
+"""
 
 from __future__ import annotations
 

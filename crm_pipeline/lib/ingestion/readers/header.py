@@ -1,4 +1,8 @@
-"""Header lines. Add here: what makes a header right or wrong. Not here: how a format delivers it."""
+"""Header lines.
+
+Add here: what makes a header right or wrong.
+Not here: how a format delivers it.
+"""
 
 from __future__ import annotations
 
@@ -71,25 +75,38 @@ def _find(spec: FeedSpec, names: Sequence[str], keys: Sequence[str]) -> dict[str
 
 def _missing(missing: Sequence[str], names: Sequence[str]) -> LandingError:
     start = "".join(names[:1]).lstrip().lower()
-    if start.startswith(("<", "{")):
-        what = "this is a web page or an error message, not a table"
+    code = "header"
+    if start.startswith("<"):
+        what = "this is a web page, not a table"
+    elif start.startswith("{"):
+        what, code = "this is an error message, not a table", "error_body"
     else:
         what = f"the header lacks {', '.join(map(repr, missing[:8]))}"
     hints = [f"{name!r}: {hint}" for name in missing if (hint := did_you_mean(name, names))]
     remedy = "check that the file has a header line, its delimiter, and the feed's columns"
-    return LandingError(what, reason_code="header", remedy="; ".join([*hints, remedy]))
+    return LandingError(what, reason_code=code, remedy="; ".join([*hints, remedy]))
 
 
 def _judge_extras(spec: FeedSpec, names: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
     wanted = {header_key(name) for name in (*spec.source_columns, *spec.ignore)}
     extras = [name for name, key in zip(names, keys, strict=True) if key not in wanted]
-    personal = [name for name in extras if PERSONAL.search(header_key(name))]
-    if personal:
-        raise LandingError(
-            f"unasked personal data: column {', '.join(map(repr, personal[:8]))}", reason_code="personal_column",
-            remedy="ask the source to leave it out, or name it under 'ignore:' on purpose",
-        )  # fmt: skip
+    refuse_personal(extras)
     if extras:
         shown = ", ".join(name[:40] for name in extras[:8])
         return (f"unknown columns were not read: {shown}",)
     return ()
+
+
+def refuse_personal(extras: Sequence[str]) -> None:
+    """Refuses a file that brings personal data nobody asked for.
+
+    Raises:
+        LandingError: one of the unknown columns is named like personal data.
+    """
+    personal = [name for name in extras if PERSONAL.search(header_key(name))]
+    if personal:
+        raise LandingError(
+            f"unasked personal data: column {', '.join(map(repr, personal[:8]))}",
+            reason_code="personal_column",
+            remedy="ask the source to leave it out, or name it under 'ignore:' on purpose",
+        )

@@ -1,0 +1,206 @@
+"""JSON lines, by the strict grammar.
+
+Add here: what a line must be.
+Not here: what its values mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+
+from crm_pipeline.lib.errors import LandingError
+from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.ingestion.readers.batch import Batch, Notes, Reject, cells_table, shorten
+from crm_pipeline.lib.ingestion.readers.blocks import BLOCK_BYTES, line_blocks, not_encoded
+from crm_pipeline.lib.ingestion.readers.header import refuse_personal
+from crm_pipeline.lib.ingestion.text import header_key, printable
+
+RECORD_LIMIT = 1024 * 1024
+DEPTH_LIMIT = 32
+KEYS_LIMIT = 1000
+ERROR_KEYS = {"errcode", "errmsg", "error", "error_code", "error_msg", "code", "message", "msg"}
+
+
+class NotStrictError(ValueError):
+    """The line is JSON only to lenient parsers, or not at all."""
+
+
+class JsonlReader:
+    """One file of JSON objects, a line each. Numbers keep the digits they were written with."""
+
+    def __init__(
+        self, spec: FeedSpec, source: IO[bytes], *, is_proven_whole: bool = False,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:  # fmt: skip
+        del is_proven_whole  # a cut-off object never parses, so no line end is needed as proof
+        self._spec = spec
+        self._skips_blank = spec.format.blank_lines == "skip"
+        self.names: Sequence[str] = spec.source_columns
+        self.positions = {name: n for n, name in enumerate(self.names)}
+        self.notes = Notes()
+        self._paths = [tuple(name.split(".")) for name in self.names]
+        self._known = {header_key(path[0]) for path in self._paths}
+        self._known |= {header_key(name) for name in spec.ignore}
+        self._extras: dict[str, None] = {}
+        self._found: set[str] = set()
+        self._next_record = 1
+        self._blocks = line_blocks(source, spec.format.encoding, block_bytes=block_bytes)
+
+    def batches(self) -> Iterator[Batch]:
+        """All records in the order of the file."""
+        for block in self._blocks:
+            lines = block.splitlines()
+            if self._next_record == 1 and lines:
+                self._look_at_first(lines[0])
+            yield self._batch(lines)
+        self._close()
+
+    def _batch(self, lines: Sequence[bytes]) -> Batch:
+        rows: list[list[str | None]] = []
+        numbers: list[int] = []
+        raws: list[str] = []
+        rejects: list[Reject] = []
+        for line in lines:
+            if not line.strip() and self._skips_blank:
+                continue
+            text = _text(line)
+            try:
+                rows.append(self._row(line, text))
+                numbers.append(self._next_record)
+                raws.append(shorten(text))
+            except (NotStrictError, RecursionError) as error:
+                code = "field_too_long" if len(line) > RECORD_LIMIT else "json"
+                column = getattr(error, "column", None)
+                rejects.append(Reject(self._next_record, code, shorten(text), column))
+            self._next_record += 1
+        width = len(self.names)
+        by_column = list(zip(*rows, strict=True)) if rows else [()] * width
+        cells = cells_table(
+            width,
+            0,
+            [pa.array(column, pa.string()) for column in by_column],
+            pa.array(numbers, pa.int64()),
+            pa.array(raws, pa.string()),
+        )
+        return Batch(cells, rejects)
+
+    def _row(self, line: bytes, text: str) -> list[str | None]:
+        record = parse_strictly(line, text)
+        for key in record:
+            if key not in self._found:
+                self._meet(key)
+        return [_cell(record, path) for path in self._paths]
+
+    def _meet(self, key: str) -> None:
+        self._found.add(key)
+        if len(self._found) > KEYS_LIMIT:
+            raise LandingError(
+                f"more than {KEYS_LIMIT} different keys", reason_code="too_many_columns",
+                remedy="keys must be names, not values",
+            )  # fmt: skip
+        if header_key(key) not in self._known:
+            refuse_personal([key])
+            self._extras[printable(key, 40)] = None
+
+    def _look_at_first(self, line: bytes) -> None:
+        start = line.lstrip()[:1]
+        if start == b"<":
+            raise LandingError(
+                "this is a web page, not data", reason_code="header", remedy="deliver it again"
+            )
+        if start == b"[" or line.strip() == b"{":
+            raise LandingError(
+                "this is one JSON document, not one object per line", reason_code="unreadable",
+                remedy="export as JSON lines",
+            )  # fmt: skip
+        try:
+            keys = set(parse_strictly(line, _text(line)))
+        except (NotStrictError, RecursionError):
+            return
+        if not any(path[0] in keys for path in self._paths) and keys & ERROR_KEYS:
+            raise LandingError(
+                "this is an error message, not data", reason_code="error_body",
+                remedy="ask the source again; the message is in the raw file",
+            )  # fmt: skip
+
+    def _close(self) -> None:
+        """A key that no record has is a renamed or removed column."""
+        needed = {name for name, is_needed in self._spec.wanted_columns() if is_needed}
+        missing = sorted(name for name in needed if name.split(".")[0] not in self._found)
+        if self._next_record > 1 and self._found and missing:
+            raise LandingError(
+                f"no record has {', '.join(map(repr, missing[:8]))}", reason_code="header",
+                remedy="check the feed's columns, or mark them optional: true",
+            )  # fmt: skip
+        if self._extras:
+            shown = ", ".join(list(self._extras)[:8])
+            self.notes.warnings.append(f"unknown columns were not read: {shown}")
+
+
+def parse_strictly(line: bytes, text: str) -> dict[str, Any]:
+    """The object of one line.
+
+    Raises:
+        NotStrictError: no object, a repeated key, NaN or infinity, nested too deep, or too long.
+    """
+    if len(line) > RECORD_LIMIT:
+        raise NotStrictError("too long")
+    if line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and _depth(text) > DEPTH_LIMIT:
+        raise NotStrictError("nested too deep")
+    try:
+        found = json.loads(
+            text, object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=_refuse
+        )
+    except json.JSONDecodeError as error:
+        raise NotStrictError("no JSON") from error
+    if not isinstance(found, dict):
+        raise NotStrictError("no object")
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotStrictError("a key stands twice")
+    return found
+
+
+def _refuse(word: str) -> None:
+    raise NotStrictError(word)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for character in text:
+        if character in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "}]":
+            depth -= 1
+    return deepest
+
+
+def _cell(record: dict[str, Any], path: tuple[str, ...]) -> str | None:
+    value: Any = record
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    error = NotStrictError("an object or list where a value belongs")
+    error.column = ".".join(path)  # type: ignore[attr-defined]
+    raise error
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise not_encoded("utf-8") from error
