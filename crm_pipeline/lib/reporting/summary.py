@@ -67,9 +67,7 @@ def _feeds(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 
 def _customers(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    row = connection.execute(MONEY).fetchone()
-    assert row is not None
-    currency, customers, orders, spend, guests = row
+    ((currency, customers, orders, spend, guests),) = connection.execute(MONEY).fetchall()
     yield "\nCustomers"
     yield (
         f"  {customers:,} customers, {orders or 0:,} orders, "
