@@ -42,7 +42,6 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
-WIDTH, HEIGHT = 2000, 1200
 UI_PATIENCE_SECONDS = 180  # dagster dev loads dbt and all definitions first
 PAGE_PATIENCE_SECONDS = 90
 # The graph is laid out late, in a worker: its nodes are divs inside foreignObject elements.
@@ -51,7 +50,27 @@ HIDE_NAVIGATION = (
     "[...document.querySelectorAll('button')]"
     ".find(button => button.textContent == 'Hide navigation')?.click()"
 )
-ALT = 1  # DevTools' modifier bit; Alt+E expands all groups
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A page of the UI, and a window large enough that nodes show their state."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+
+
+PICTURES = (
+    Picture("asset-graph.png", "/asset-groups", 2600, 1700),
+    Picture(
+        "customer-360.png",
+        "/assets/marts/customer_360?view=lineage&lineageScope=upstream&lineageDepth=1",
+        2000,
+        1500,
+    ),
+)
 
 
 @dataclass
@@ -83,32 +102,22 @@ class Browser:
         """The value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=expression)["result"].get("value")
 
-    def open(self, url: str) -> None:
-        """Opens a page of the size of the picture."""
+    def start_page(self) -> None:
+        """Opens an empty page; everything later is said to it."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"
-        ]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+
+    def open(self, url: str, width: int, height: int) -> None:
+        """Opens ``url`` in a window of this size; a graph fits itself into it once."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            width=WIDTH,
-            height=HEIGHT,
+            width=width,
+            height=height,
             deviceScaleFactor=1,
             mobile=False,
         )
         self.call("Page.navigate", url=url)
-
-    def press(self, key: str, modifiers: int) -> None:
-        """Presses one letter together with ``modifiers``."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                modifiers=modifiers,
-                key=key,
-                code=f"Key{key.upper()}",
-                windowsVirtualKeyCode=ord(key.upper()),
-            )
 
     def save_picture(self, target: Path) -> None:
         """Writes what is to be seen as PNG."""
@@ -216,32 +225,31 @@ def end(process: subprocess.Popen[bytes]) -> None:
                 continue
 
 
-def wait_until_drawn(browser: Browser, more_than: int = 0) -> int:
+def wait_until_drawn(browser: Browser) -> int:
     """Waits until the graph has nodes and their number stays the same; returns it."""
     deadline = time.monotonic() + PAGE_PATIENCE_SECONDS
     seen: list[int] = []
     while time.monotonic() < deadline:
         time.sleep(1)
         seen.append(int(browser.evaluate(COUNT_NODES) or 0))
-        if len(seen) >= 4 and seen[-1] > more_than and len(set(seen[-4:])) == 1:
+        if len(seen) >= 4 and seen[-1] > 0 and len(set(seen[-4:])) == 1:
             return seen[-1]
     sys.exit("screenshots: the asset graph was not drawn in time")
 
 
 def take_pictures(url: str, images: Path) -> None:
-    """Takes the asset graph: groups first, then every asset."""
+    """Takes every picture of the list."""
     with started_browser() as browser:
-        browser.open(f"{url}/asset-groups")
-        groups = wait_until_drawn(browser)
-        browser.evaluate(HIDE_NAVIGATION)
-        browser.call("Page.reload")
+        browser.start_page()
+        browser.open(url + PICTURES[0].path, PICTURES[0].width, PICTURES[0].height)
         wait_until_drawn(browser)
-        browser.save_picture(images / "asset-groups.png")
-        print(f"{images / 'asset-groups.png'}: {groups} groups")
-        browser.press("e", ALT)
-        assets = wait_until_drawn(browser, more_than=groups)
-        browser.save_picture(images / "asset-graph.png")
-        print(f"{images / 'asset-graph.png'}: {assets} nodes")
+        browser.evaluate(HIDE_NAVIGATION)  # the UI remembers it
+        for picture in PICTURES:
+            browser.open("about:blank", picture.width, picture.height)
+            browser.open(url + picture.path, picture.width, picture.height)
+            nodes = wait_until_drawn(browser)
+            browser.save_picture(images / picture.name)
+            print(f"{images / picture.name}: {nodes} nodes")
 
 
 def main() -> None:
