@@ -1,7 +1,7 @@
 {# The day the models look back from. No model reads the clock: any past day can be computed again. #}
 {% macro as_of() -%}
     {%- do check_settings() -%}
-    cast('{{ var("as_of_date") }}' as date)
+    cast('{{ setting("as_of_date") }}' as date)
 {%- endmacro %}
 
 
@@ -26,9 +26,9 @@
         'ladder': ('^[a-z0-9_]+$', 'the name of a ladder in seeds/rfm_ladders.csv'),
     } %}
     {% for name, rule in patterns.items() %}
-        {% if not modules.re.match(rule[0], var(name, none) | string) %}
+        {% if not modules.re.match(rule[0], setting(name)) %}
             {{ exceptions.raise_compiler_error(
-                "var " ~ name ~ " is " ~ var(name, none) ~ "; give " ~ rule[1]
+                "var " ~ name ~ " is " ~ (setting(name) or "not set") ~ "; give " ~ rule[1]
                 ~ ", e.g. --vars '{" ~ name ~ ": ...}'"
             ) }}
         {% endif %}
@@ -38,4 +38,18 @@
             {{ exceptions.raise_compiler_error("var " ~ name ~ " is " ~ var(name) ~ "; give a whole number above 0") }}
         {% endif %}
     {% endfor %}
+{% endmacro %}
+
+
+{#
+  A setting of the deployment: a var, or the environment variable CRM_DBT_<NAME>. A changed var makes dbt
+  parse everything again (5 s); the environment is read at run time only, so the parsed project stays valid.
+#}
+{% macro setting(name) %}
+    {% set fallbacks = {
+        'business_timezone': 'Asia/Shanghai', 'reporting_currency': 'CNY', 'ladder': 'playbook'
+    } %}
+    {% if var(name, none) is not none %}{{ return(var(name) | string) }}{% endif %}
+    {% if not execute %}{{ return('') }}{% endif %}
+    {{ return(env_var('CRM_DBT_' ~ name | upper, fallbacks.get(name, ''))) }}
 {% endmacro %}

@@ -100,6 +100,29 @@ def test_every_customer_has_a_tier_and_the_summary_counts_each_once(warehouse: P
     assert {"core", "dormant", "new", "potential"} <= tiers
 
 
+def test_the_limits_of_the_ladder_are_the_engines_own_percentiles(warehouse: Path) -> None:
+    wrong = dbt_support.read(
+        warehouse,
+        """
+        with limits as (
+            select
+                quantile_cont(spend_amount_in_window, 0.8) as top_fifth,
+                avg(spend_amount_in_window) as mean_spend
+            from marts.rfm_tiers where order_count_in_window > 0
+        )
+        select customer_id from marts.rfm_tiers cross join limits
+        where (rfm_tier = 'core') <> (
+            days_since_last_order <= 7 and order_count_in_window >= 5
+            and spend_amount_in_window >= top_fifth
+        ) or (rfm_tier = 'dormant') <> (
+            days_since_last_order >= 90 and order_count_in_window >= 1
+            and spend_amount_in_window >= mean_spend
+        )
+        """,
+    )
+    assert wrong == []
+
+
 def test_the_days_add_up_to_the_lines_guests_included(warehouse: Path) -> None:
     days = one(
         warehouse,

@@ -1,6 +1,6 @@
 {# Money in the reporting currency: null in any other one until rates are known, never 0. #}
 {% macro in_reporting_currency(amount, currency='currency') -%}
-    case when {{ currency }} = '{{ var("reporting_currency") }}' then {{ amount }} end
+    case when {{ currency }} = '{{ setting("reporting_currency") }}' then {{ amount }} end
 {%- endmacro %}
 
 

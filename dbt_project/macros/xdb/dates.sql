@@ -11,11 +11,11 @@
 {%- endmacro %}
 
 {% macro default__to_business_time(instant) -%}
-    ({{ instant }} at time zone 'UTC') at time zone '{{ var("business_timezone") }}'
+    ({{ instant }} at time zone 'UTC') at time zone '{{ setting("business_timezone") }}'
 {%- endmacro %}
 
 {% macro spark__to_business_time(instant) -%}
-    from_utc_timestamp({{ instant }}, '{{ var("business_timezone") }}')
+    from_utc_timestamp({{ instant }}, '{{ setting("business_timezone") }}')
 {%- endmacro %}
 
 {# The UTC instant of midnight at the start of a local day. #}
@@ -24,11 +24,11 @@
 {%- endmacro %}
 
 {% macro default__local_midnight_at(day) -%}
-    (cast({{ day }} as timestamp) at time zone '{{ var("business_timezone") }}') at time zone 'UTC'
+    (cast({{ day }} as timestamp) at time zone '{{ setting("business_timezone") }}') at time zone 'UTC'
 {%- endmacro %}
 
 {% macro spark__local_midnight_at(day) -%}
-    to_utc_timestamp(cast({{ day }} as timestamp), '{{ var("business_timezone") }}')
+    to_utc_timestamp(cast({{ day }} as timestamp), '{{ setting("business_timezone") }}')
 {%- endmacro %}
 
 {# The day `days` after (before, when negative) a date. #}

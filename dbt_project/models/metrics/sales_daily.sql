@@ -39,7 +39,7 @@ final as (
         business_date,
         cast(order_count as bigint) as order_count,
         customer_count,
-        '{{ var("reporting_currency") }}' as currency,
+        '{{ setting("reporting_currency") }}' as currency,
         {{ half_even('gross_exact_amount') }} as gross_amount,
         {{ half_even('refund_exact_amount') }} as refund_amount,
         {{ half_even('gross_exact_amount - refund_exact_amount') }} as net_amount,

@@ -18,9 +18,9 @@ final as (
 
     select
         {{ as_of() }} as as_of_date,
-        '{{ var("business_timezone") }}' as business_timezone,
-        '{{ var("reporting_currency") }}' as reporting_currency,
-        '{{ var("ladder") }}' as ladder,
+        '{{ setting("business_timezone") }}' as business_timezone,
+        '{{ setting("reporting_currency") }}' as reporting_currency,
+        '{{ setting("ladder") }}' as ladder,
         {{ training_as_of() }} as training_as_of_date,
         cast({{ var('rfm_window_days') }} as integer) as rfm_window_days,
         cast({{ var('churn_horizon_days') }} as integer) as churn_horizon_days,

@@ -26,8 +26,8 @@ sightings as (
     select
         channel,
         source_customer_id,
-        business_date,
-        business_date
+        business_date as first_seen_date,
+        business_date as last_seen_date
     from orders
 
     union all
@@ -35,8 +35,8 @@ sightings as (
     select
         channel,
         source_customer_id,
-        business_date,
-        business_date
+        business_date as first_seen_date,
+        business_date as last_seen_date
     from refunds
 
     union all
@@ -45,7 +45,7 @@ sightings as (
         channel,
         source_customer_id,
         first_seen_date,
-        first_seen_date
+        first_seen_date as last_seen_date
     from accounts
 
     union all
@@ -53,8 +53,8 @@ sightings as (
     select
         channel,
         source_customer_id,
-        business_date,
-        business_date
+        business_date as first_seen_date,
+        business_date as last_seen_date
     from consents
 
 ),

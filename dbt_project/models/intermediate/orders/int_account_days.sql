@@ -32,11 +32,11 @@ movements as (
         channel,
         source_customer_id,
         business_date,
-        0,
-        0,
-        0,
-        0,
-        0,
+        0 as order_count,
+        0 as sale_line_count,
+        0 as item_quantity,
+        0 as unconverted_order_count,
+        0 as gross_exact_amount,
         refund_exact_amount
     from linked_refunds
 

@@ -55,7 +55,11 @@ documents as (
         coalesce(lines_by_document.item_quantity, 0) as item_quantity,
         case
             when lines_by_document.order_id is null
-                then {{ in_reporting_currency("case when orders.order_status = 'cancelled' then 0 else orders.paid_amount end", 'orders.currency') }}
+                then case
+                    when orders.order_status = 'cancelled'
+                        then {{ in_reporting_currency('0', 'orders.currency') }}
+                    else {{ in_reporting_currency('orders.paid_amount', 'orders.currency') }}
+                end
             when lines_by_document.unconverted_line_count = 0 then lines_by_document.gross_exact_amount
         end as gross_exact_amount,
         case

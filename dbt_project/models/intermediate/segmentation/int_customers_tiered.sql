@@ -15,7 +15,7 @@ rules as (
 
     select *
     from {{ ref('rfm_ladders') }}
-    where ladder = '{{ var("ladder") }}'
+    where ladder = '{{ setting("ladder") }}'
 
 ),
 
@@ -76,10 +76,12 @@ percentile_limits as (
         + upper_buyers.spend_amount_in_window * positions.fraction_hundredths as hundredfold_amount
     from positions
     inner join buyers as lower_buyers
-        on lower_buyers.spend_place
+        on
+            lower_buyers.spend_place
             = cast((positions.position_hundredths - positions.fraction_hundredths) / 100 as bigint) + 1
     inner join buyers as upper_buyers
-        on upper_buyers.spend_place
+        on
+            upper_buyers.spend_place
             = least(
                 cast((positions.position_hundredths - positions.fraction_hundredths) / 100 as bigint) + 2,
                 positions.buyer_count

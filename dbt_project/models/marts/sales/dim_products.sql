@@ -60,7 +60,13 @@ listed_ranked as (
 
 ),
 
-listed as (select * from listed_ranked where listing_place = 1),
+listed as (
+
+    select *
+    from listed_ranked
+    where listing_place = 1
+
+),
 
 final as (
 
