@@ -103,6 +103,18 @@ def is_up_to_date(home: CrmHome, settings: HomeSettings, as_of: date) -> bool:
 
 def replay_feeds(home: CrmHome, feed: str | None) -> None:
     """Reads kept raw files again with today's mapping; the next run picks the new parts up."""
+    from crm_pipeline.resources import Deployment  # Dagster, seconds to import
+
+    feeds = {spec.feed: spec for spec in load_feeds(CHANNELS)}
+    if feed is not None and feed not in feeds:
+        raise ConfigError(f"no feed is called {feed!r}", remedy=f"use one of: {', '.join(feeds)}")
+    deployment = Deployment(home=str(home.root))
+    for spec in [feeds[feed]] if feed else feeds.values():
+        report = replay(home, deployment.ledger, spec, post_consents=deployment.post_consents)
+        print(
+            f"{spec.feed}: {len(report.files)} files read again, {report.written:,} records taken, "
+            f"{report.quarantined:,} quarantined, {len(report.refused)} files refused"
+        )
 
 
 def recover_home(home: CrmHome) -> None:

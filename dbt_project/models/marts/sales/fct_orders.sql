@@ -1,3 +1,5 @@
+-- depends_on: {{ ref('fct_order_lines') }}
+-- (so that the test comparing the two runs in the call that builds the later one)
 with
 
 orders as (select * from {{ ref('int_orders_refunded') }}),

@@ -1,0 +1,177 @@
+"""Same inputs, same result: in any order, in any split, after any crash, side by side."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from crm_pipeline.lib.examples import prepare_example
+from tests.integration.pipeline_support import (
+    manifest,
+    query,
+    read_lines,
+    run,
+    start,
+    write_lines,
+)
+
+CUSTOMERS = 60
+SETTINGS = {"CRM_TIMEZONE": "Europe/London", "CRM_CURRENCY": "GBP"}
+KILLS = 2
+EARLIEST_KILL, LATEST_KILL = 4.0, 40.0
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A landing folder with the lines of 60 customers of the example, and its consents."""
+    source = prepare_example("online_retail")
+    target = tmp_path_factory.mktemp("small")
+    yearly = [source / "online_retail" / f"year_{years}.csv" for years in ("2009_2010", "2010_2011")]
+    header, _ = read_lines(yearly[0])
+    place = header.index("Customer ID")
+    wanted = sorted({row[place] for path in yearly for row in read_lines(path)[1] if row[place]})
+    kept = set(wanted[:CUSTOMERS]) | {""}
+    for path in yearly:
+        _, rows = read_lines(path)
+        write_lines(
+            target / "online_retail" / path.name,
+            header,
+            [row for row in rows if row[place] in kept],
+        )
+    numbers = {name.removesuffix(".0") for name in kept}
+    for folder, column in (
+        ("online_retail_by_day", "CustomerID"),
+        ("online_retail_consents", "CustomerID"),
+    ):
+        for path in sorted((source / folder).glob("*.csv")):
+            head, rows = read_lines(path)
+            at = head.index(column)
+            chosen = [row for row in rows if row[at].removesuffix(".0") in numbers - {""}]
+            write_lines(target / folder / path.name, head, chosen)
+    return target
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Result hash of one quiet run over everything; a broken file of one feed stops nobody."""
+    landing = copy_of(small, tmp_path_factory.mktemp("quiet") / "landing")
+    (landing / "online_retail_by_day" / "broken.csv").write_text("<html>502 Bad Gateway</html>")
+    home = tmp_path_factory.mktemp("quiet_home")
+    printed = run(home, "--landing", landing, **SETTINGS)
+    assert "refused" in printed, "the broken file was not told"
+    return str(manifest(home)["result_hash"])
+
+
+def copy_of(source: Path, target: Path, *, only: str | None = None) -> Path:
+    """Copies a landing folder, or one feed's part of it."""
+    for path in sorted(source.rglob("*.csv")):
+        relative = path.relative_to(source)
+        if only is None or relative.parts[0] == only:
+            (target / relative).parent.mkdir(parents=True, exist_ok=True)
+            (target / relative).write_bytes(path.read_bytes())
+    return target
+
+
+@pytest.mark.requirement("ING-5")
+@pytest.mark.requirement("ING-6")
+def test_day_files_first_then_the_years_split_anew_give_the_same_result(
+    small: Path, undisturbed: str, tmp_path: Path
+) -> None:
+    landing, home = tmp_path / "landing", tmp_path / "home"
+    copy_of(small, landing, only="online_retail_by_day")
+    copy_of(small, landing, only="online_retail_consents")
+    run(home, "--landing", landing, **SETTINGS)
+    assert manifest(home)["result_hash"] != undisturbed
+    deal_out(small / "online_retail", landing / "online_retail", files=3)
+    run(home, "--landing", landing, **SETTINGS)
+    assert manifest(home)["result_hash"] == undisturbed
+
+
+def deal_out(source: Path, target: Path, *, files: int) -> None:
+    """Deals each year's invoices to several files, an invoice always whole."""
+    for path in sorted(source.glob("*.csv"), reverse=True):
+        header, rows = read_lines(path)
+        for number in range(files):
+            part = [row for row in rows if hash_of(row[0]) % files == number]
+            write_lines(target / f"{files - number}_{path.name}", header, part)
+
+
+def hash_of(text: str) -> int:
+    return sum(text.encode()) * 7919
+
+
+@pytest.mark.requirement("SRV-3")
+def test_a_killed_run_is_made_good_by_the_next(
+    small: Path, undisturbed: str, tmp_path: Path
+) -> None:
+    seed = time.time_ns() % 1_000_000
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    home = tmp_path / "home"
+    for _ in range(KILLS):
+        process = start(home, "--landing", small, **SETTINGS)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments.uniform(EARLIEST_KILL, LATEST_KILL))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert_whole(home)
+    run(home, "--landing", small, **SETTINGS)
+    assert manifest(home)["result_hash"] == undisturbed, f"seed {seed}"
+
+
+def assert_whole(home: Path) -> None:
+    """The published build, if there is one, is exactly what its manifest says."""
+    if not (home / "published" / "current").exists():
+        return
+    for table, rows in manifest(home)["row_counts"].items():  # type: ignore[attr-defined]
+        schema, name = table.split(".")
+        assert query(home, f'select count(*) from "{schema}"."{name}"') == [(rows,)]
+
+
+@pytest.mark.requirement("SRV-1")
+@pytest.mark.requirement("SRV-3")
+def test_two_runs_at_once_both_end_well_and_readers_never_notice(
+    small: Path, undisturbed: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    done, errors, reads = threading.Event(), [], []
+
+    def read_in_a_loop() -> None:
+        while not done.is_set():
+            path = home / "published" / "current" / "crm.duckdb"
+            if path.exists():
+                try:
+                    with duckdb.connect(str(path), read_only=True) as connection:
+                        reads.append(connection.execute(MIXED).fetchall()[0])
+                except duckdb.Error as error:
+                    errors.append(str(error))
+            time.sleep(0.05)
+
+    reader = threading.Thread(target=read_in_a_loop)
+    reader.start()
+    processes = [start(home, "--landing", small, **SETTINGS) for _ in range(2)]
+    printed = [process.communicate(timeout=900)[0] for process in processes]
+    done.set()
+    reader.join()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(printed)
+    assert errors == []
+    assert reads, "the reader never saw a build"
+    assert all(customers == rows for customers, rows in reads)
+    assert manifest(home)["result_hash"] == undisturbed
+    ((batches,),) = query(
+        home, "select count(*) - count(distinct decision_id) from marts.outreach_decisions"
+    )
+    assert batches == 0
+
+
+MIXED = """
+    select (select count(*) from marts.dim_customers), (select count(*) from marts.customer_360)
+"""
