@@ -16,7 +16,7 @@ from crm_pipeline.lib.history import find_slice
 from crm_pipeline.lib.outreach.batch import is_written, write_batch
 from crm_pipeline.lib.outreach.journey import JourneySpec
 from crm_pipeline.lib.publish import current_manifest
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import Clock, Deployment
 
 DECISIONS = "outreach_decisions"
@@ -51,6 +51,7 @@ class OutreachJourney(dg.Component):
             kinds={"python", "csv"},
             owners=["team:crm"],
             partitions_def=business_days(),
+            backfill_policy=ONE_DAY_A_RUN,
             description=f"{journey.description} Claims each message in the ledger, then writes "
             "the batch file. Re-running writes nothing twice.",
             code_version="1",

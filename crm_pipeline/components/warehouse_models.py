@@ -21,7 +21,7 @@ from packaging.version import Version
 from crm_pipeline.lib.dbt_manifest import ensure_manifest
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.progress import step
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Warehouse
 
 # What reads no source (rule tables) waits for the opened warehouse too; otherwise Dagster would
@@ -58,6 +58,7 @@ class WarehouseModels(DbtProjectComponent):
             project=project,
             name="dbt_models",
             partitions_def=business_days(),
+            backfill_policy=ONE_DAY_A_RUN,
             pool=POOL,
         )
         def dbt_models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:

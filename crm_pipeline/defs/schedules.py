@@ -7,6 +7,7 @@ Not here: what an outside event starts (``sensors.py``).
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -31,5 +32,6 @@ def monthly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 def _request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     # The tick's own date, not the machine's: a tick made up late still builds its own day.
-    yesterday = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+    local = context.scheduled_execution_time.astimezone(ZoneInfo(business_timezone()))
+    yesterday = (local.date() - timedelta(days=1)).isoformat()
     return dg.RunRequest(run_key=yesterday, partition_key=yesterday)

@@ -15,7 +15,7 @@ from crm_pipeline.lib.ingestion.entities import ENTITIES, empty_relations
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, prune_snapshots
 from crm_pipeline.lib.warehouse.plan import record_as_of
 from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 FEEDS = load_feeds(Path(__file__).parent.parent / "channels")
@@ -41,6 +41,7 @@ def _spec(schema: str, table: str, entity: str | None, description: str) -> dg.A
 @dg.multi_asset(
     name="warehouse_sources",
     partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
     specs=[
         *(

@@ -8,7 +8,7 @@ import dagster as dg
 
 from crm_pipeline.lib.identity.ids import assign_customer_ids
 from crm_pipeline.lib.warehouse import replace_table
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 
@@ -19,6 +19,7 @@ from crm_pipeline.resources import POOL, Deployment, Warehouse
     kinds={"python", "duckdb"},
     owners=["team:data"],
     partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
     code_version="1",
 )

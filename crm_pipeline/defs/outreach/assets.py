@@ -13,7 +13,7 @@ from crm_pipeline.lib.history import write_slice
 from crm_pipeline.lib.outreach.decisions import decide_all
 from crm_pipeline.lib.outreach.journey import load_journeys
 from crm_pipeline.lib.warehouse import refresh_history_views
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 JOURNEYS = load_journeys(Path(__file__).parent)
@@ -28,6 +28,7 @@ AUDIENCES = [dg.AssetKey(journey.audience.split(".")) for journey in JOURNEYS]
     kinds={"python", "duckdb", "parquet"},
     owners=["team:crm"],
     partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
     code_version="1",
 )

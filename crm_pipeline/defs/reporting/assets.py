@@ -17,7 +17,7 @@ from crm_pipeline.lib.progress import step
 from crm_pipeline.lib.publish import check_build, publish_build
 from crm_pipeline.lib.warehouse import open_warehouse
 from crm_pipeline.lib.warehouse.sources import describe_inputs
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Clock, Deployment, Warehouse
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
@@ -41,6 +41,7 @@ def _published_models() -> list[dg.AssetKey]:
     kinds={"python", "duckdb", "parquet"},
     owners=["team:data"],
     partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
     check_specs=[dg.AssetCheckSpec("gate_holds", asset=KEY, blocking=True)],
     code_version="1",

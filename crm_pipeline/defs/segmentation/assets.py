@@ -10,7 +10,7 @@ import dagster as dg
 
 from crm_pipeline.lib.history import write_slice
 from crm_pipeline.lib.warehouse import refresh_history_views
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 OFFICIAL = """
@@ -33,6 +33,7 @@ class OfficialTierConfig(dg.Config):
     kinds={"python", "duckdb", "parquet"},
     owners=["team:crm"],
     partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
     code_version="1",
 )

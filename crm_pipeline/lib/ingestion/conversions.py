@@ -19,7 +19,7 @@ from crm_pipeline.lib.ingestion.personal import PREFILTER
 # Ids that people type for "nothing". Texts are not treated so: somebody may be called Null.
 NULL_IDS = ("null", "n/a", "none", "nan", "-", "--", "无", "未知", "#n/a", "nil", "undefined")
 _DIGITS = {"money": 12, "quantity": 15, "integer": 18}
-_EPOCH = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_EPOCH = {"s": (1_000_000, 11), "ms": (1_000, 14), "us": (1, 17)}  # microseconds, digits
 
 # Not a reason yet: ``personal`` decides, value by value.
 SUSPECT = "misplaced_personal_data?"
@@ -136,10 +136,10 @@ def local_time(mapping_formats: list[str] | None, cell: str) -> str | None:
 def absolute_time(mapping_formats: list[str] | None, epoch: str | None, cell: str) -> str | None:
     """UTC timestamp of ``cell`` where its text itself names zone or epoch."""
     if epoch:
-        factor = _EPOCH[epoch]
+        factor, digits = _EPOCH[epoch]
         return (
-            f"case when regexp_full_match({cell}, '[0-9]{{1,17}}') "
-            f"then make_timestamp(try_cast({cell} as hugeint) * {factor} % 9000000000000000000) end"
+            f"case when regexp_full_match({cell}, '[0-9]{{1,{digits}}}') "
+            f"then make_timestamp(try_cast({cell} as bigint) * {factor}) end"
         )
     found = []
     for pattern in mapping_formats or []:

@@ -190,9 +190,10 @@ def _judge(
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        suite = context.suites.add(gx.ExpectationSuite(name=spec.feed))
-        for rule in rules:
-            suite.add_expectation(_expectation(rule))
+        expectations = [_expectation(rule) for rule in rules]
+        suite = context.suites.add(
+            gx.ExpectationSuite(name=spec.feed, expectations=expectations)
+        )
         source = context.data_sources.add_pandas("landing")
         asset = source.add_dataframe_asset(spec.feed)
         batch = asset.add_batch_definition_whole_dataframe("new_parts")

@@ -32,6 +32,18 @@ from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.inbox import InboxFile, PartRow
 from crm_pipeline.lib.ingestion.landing import Manifest, Sighting
 
+_NOT_THE_FILE = (
+    OSError,
+    MemoryError,
+    InjectedFailureError,
+    sa.exc.SQLAlchemyError,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.InternalException,
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+)
 PostConsents = Callable[..., Any]
 
 
@@ -290,8 +302,8 @@ class _Door:
             done = self._convert(engine(), file, manifest)
         except LandingError as error:
             return self._refuse(file, error)
-        except (OSError, MemoryError, InjectedFailureError, sa.exc.SQLAlchemyError):
-            raise  # the machine's trouble, not the file's: the run fails and is repeated
+        except _NOT_THE_FILE:
+            raise  # the machine's trouble or ours: the run fails, loudly, and is repeated
         except (
             pa.ArrowException,
             duckdb.Error,
@@ -300,7 +312,7 @@ class _Door:
             KeyError,
             RecursionError,
         ) as error:
-            if isinstance(error, CrmError | duckdb.IOException | duckdb.OutOfMemoryException):
+            if isinstance(error, CrmError):
                 raise
             return self._refuse(file, _unexpected(error))
         row = PartRow(

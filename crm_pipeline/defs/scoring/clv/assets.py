@@ -7,7 +7,7 @@ Not here: maths (``ml.clv``), who is contacted (``defs/outreach``).
 import dagster as dg
 
 from crm_pipeline.lib.scoring.scores import score_clv
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Warehouse
 from crm_pipeline.scoring import materialise_scores
 
@@ -19,6 +19,7 @@ from crm_pipeline.scoring import materialise_scores
     kinds={"python", "duckdb"},
     owners=["team:crm"],
     partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
     code_version="1",
 )

@@ -11,13 +11,12 @@ from typing import IO
 
 import pyarrow as pa
 
-from crm_pipeline.lib.errors import LandingError
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.readers import csv_fast, csv_strict
 from crm_pipeline.lib.ingestion.readers.batch import Batch, Notes, Reject, cells_table, shorten
 from crm_pipeline.lib.ingestion.readers.blocks import BLOCK_BYTES, line_blocks
 from crm_pipeline.lib.ingestion.readers.csv_strict import Broken, Dialect, Lines
-from crm_pipeline.lib.ingestion.readers.header import match_header
+from crm_pipeline.lib.ingestion.readers.header import match_header, no_table
 
 STRICT_BATCH = 100_000
 
@@ -66,10 +65,7 @@ class CsvReader:
         loose = Dialect(self._dialect.delimiter, self._dialect.comment, True, False, frozenset())
         first = next(csv_strict.records(lines, loose, None), None)
         if not isinstance(first, list):
-            raise LandingError(
-                "there is no readable header line", reason_code="header",
-                remedy="check title_rows, delimiter and quotes of the first lines",
-            )  # fmt: skip
+            raise no_table(first.raw if first else "", "there is no readable header line")
         self._pending = lines.rest()
         return first
 

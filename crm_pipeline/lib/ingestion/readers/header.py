@@ -74,15 +74,18 @@ def _find(spec: FeedSpec, names: Sequence[str], keys: Sequence[str]) -> dict[str
 
 
 def _missing(missing: Sequence[str], names: Sequence[str]) -> LandingError:
-    start = "".join(names[:1]).lstrip().lower()
-    code = "header"
-    if start.startswith("<"):
-        what = "this is a web page, not a table"
-    elif start.startswith("{"):
-        what, code = "this is an error message, not a table", "error_body"
-    else:
-        what = f"the header lacks {', '.join(map(repr, missing[:8]))}"
     hints = [f"{name!r}: {hint}" for name in missing if (hint := did_you_mean(name, names))]
+    lacks = f"the header lacks {', '.join(map(repr, missing[:8]))}"
+    return no_table("".join(names[:1]), lacks, hints)
+
+
+def no_table(start: str, what: str, hints: Sequence[str] = ()) -> LandingError:
+    """The refusal of a file whose first line, beginning with ``start``, is no such header."""
+    code = "header"
+    if start.lstrip().startswith("<"):
+        what = "this is a web page, not a table"
+    elif start.lstrip().startswith("{"):
+        what, code = "this is an error message, not a table", "error_body"
     remedy = "check that the file has a header line, its delimiter, and the feed's columns"
     return LandingError(what, reason_code=code, remedy="; ".join([*hints, remedy]))
 
