@@ -175,6 +175,8 @@ def _switch(connection: sa.Connection, feed: str, sha256: str, part: PartRow) ->
     same_file = sa.and_(table.c.feed == feed, table.c.file_sha256 == sha256)
     same_part = sa.and_(same_file, table.c.contract_hash == part.contract_hash)
     state = connection.execute(sa.select(table.c.state).where(same_part)).scalar()
+    if part.state == "refused" and state == "active":
+        return True  # reported, but what was good under this contract stays good
     if part.state == "active":
         connection.execute(
             sa.update(table)

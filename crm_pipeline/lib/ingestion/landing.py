@@ -121,7 +121,7 @@ def look_at(path: Path) -> Sighting | Refusal | None:
     """The state of ``path`` without opening it; ``None`` when it has just gone."""
     try:
         found = path.lstat()
-    except FileNotFoundError:
+    except OSError:  # gone, or a companion's name too long to exist
         return None
     if stat.S_ISLNK(found.st_mode):
         kind = "a symbolic link"
@@ -143,11 +143,13 @@ def sighting_of(path: Path, found: os.stat_result) -> Sighting:
 
 
 def _is_complete(spec: FeedSpec, found: Sighting, stable_seconds: float) -> bool:
+    is_done = look_at(_companion(found.path, ".done")) is not None
+    has_manifest = look_at(_companion(found.path, ".manifest.json")) is not None
     if spec.completion == "done":
-        return _companion(found.path, ".done").is_file()
-    if spec.completion == "manifest" or _companion(found.path, ".manifest.json").is_file():
-        return _companion(found.path, ".manifest.json").is_file()
-    if _companion(found.path, ".done").is_file() or stable_seconds <= 0:
+        return is_done
+    if spec.completion == "manifest":
+        return has_manifest
+    if is_done or has_manifest or stable_seconds <= 0:
         return True
     newest = max(found.mtime_ns, found.ctime_ns) / 1e9
     return time.time() - newest >= stable_seconds
