@@ -135,13 +135,13 @@ class Warehouse(dg.ConfigurableResource):
         with open_warehouse(self.plan(run_id, as_of).path) as connection:
             yield connection
 
-    def dbt_variables(self, as_of: str) -> dict[str, str]:
-        """The variables every dbt call is given; nothing else reaches Jinja."""
+    def dbt_settings(self, as_of: str) -> dict[str, str]:
+        """What every dbt call is told, by environment: changed ``--vars`` would parse everything."""
         settings = self.deployment.settings
         return {
-            "as_of_date": date.fromisoformat(as_of).isoformat(),
-            "business_timezone": settings.timezone,
-            "reporting_currency": settings.currency,
+            "CRM_DBT_AS_OF_DATE": date.fromisoformat(as_of).isoformat(),
+            "CRM_DBT_BUSINESS_TIMEZONE": settings.timezone,
+            "CRM_DBT_REPORTING_CURRENCY": settings.currency,
         }
 
     def count_rows(self, run_id: str, as_of: str) -> dict[str, int]:

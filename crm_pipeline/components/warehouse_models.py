@@ -4,7 +4,6 @@ Add here: how dbt is started and what Dagster is told about a model.
 Not here: rules over rows (``dbt_project/``) and what runs when (``defs/jobs.py``).
 """
 
-import json
 import os
 import shutil
 import sys
@@ -99,15 +98,15 @@ def _build(
     os.environ["DBT_INDIRECT_SELECTION"] = "buildable"
     os.environ["DBT_LOG_LEVEL_FILE"] = "info"  # its debug log costs a tenth of a short call
     os.environ["CRM_WAREHOUSE_PATH"] = str(warehouse.plan(context.run_id, as_of).path)
+    os.environ.update(warehouse.dbt_settings(as_of))
     cli = LeanDbtCli(dbt_executable=str(LAUNCHER), project_dir=str(project_dir))
-    arguments = [*BUILD, "--vars", json.dumps(warehouse.dbt_variables(as_of))]
     events: list[Any] = []
     try:
         with (
             step(f"dbt: {len(context.selected_asset_keys)} tables and their tests"),
             _target_folder(warehouse.deployment.crm_home, context.run_id) as target,
         ):
-            stream = cli.cli(arguments, context=context, target_path=target).stream()
+            stream = cli.cli(BUILD, context=context, target_path=target).stream()
             events.extend(stream)
     finally:
         # Also what was built before a failure is reported, so that the UI shows how far it came.
@@ -116,18 +115,19 @@ def _build(
 
 @contextmanager
 def _target_folder(home: CrmHome, run_id: str) -> Iterator[Path]:
-    """A folder of this call alone, so that two runs never share one; the parsed project is handed
-    on to the run's next call, which has the same variables and need not parse again.
+    """A folder of this call alone, so that two runs never share one.
+
+    The parsed project is kept for the home's next call: nothing that changes from night to night
+    is read while parsing, so it need not be parsed again.
     """
     folders = home.dagster / "dbt"
     target = folders / f"{run_id[:8]}-{len(list(folders.glob(f'{run_id[:8]}-*'))) + 1}"
     target.mkdir(parents=True)
-    for earlier in sorted(folders.glob(f"{run_id[:8]}-*/{PARSED}"))[-1:]:
-        shutil.copy(earlier, target / PARSED)
+    if (folders / PARSED).exists():
+        shutil.copy(folders / PARSED, target / PARSED)
     yield target
-    for earlier in folders.glob(f"*/{PARSED}"):
-        if earlier.parent != target:
-            earlier.unlink(missing_ok=True)
+    if (target / PARSED).exists():
+        (target / PARSED).replace(folders / PARSED)
 
 
 def _with_row_counts(

@@ -55,3 +55,5 @@ def prepare_environment(home: CrmHome) -> None:
     os.environ.update(QUIET)
     os.environ["CRM_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
+    # dbt parses anew when its database path changes, so it is the same from the first look on.
+    os.environ["CRM_WAREHOUSE_PATH"] = str(home.warehouse)

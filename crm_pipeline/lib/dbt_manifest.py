@@ -16,7 +16,6 @@ from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.progress import step
 
 SOURCES = (".sql", ".yml", ".yaml", ".md", ".csv")
-PARSE_DATE = "2000-01-01"  # any date: models are only read here, never run
 
 
 def digest_project(project_dir: Path) -> str:
@@ -66,8 +65,6 @@ def _parse(project_dir: Path, target: Path) -> None:
             str(target),
             "--log-path",
             str(target),
-            "--vars",
-            f'{{"as_of_date": "{PARSE_DATE}"}}',
         ],
         cwd=project_dir,
         env={
