@@ -3,8 +3,9 @@
 Add here: what no settings file may do.
 Not here: what a given file means (its pydantic model says so).
 
-PyYAML lets a repeated key pass, reads ``NO`` as false, ``010`` as 8 and ``12:30:45`` as 45045. Here every such value is
-refused with its line: whatever two YAML versions read differently has to be quoted.
+PyYAML lets a repeated key pass, reads ``NO`` as false, ``010`` as 8 and ``12:30:45`` as 45045.
+Here every such value is refused with its line: whatever two YAML versions read differently has to
+be quoted.
 """
 
 from __future__ import annotations
@@ -48,9 +49,18 @@ _TRAPS = (
     (re.compile(r"=|<<"), "it has a special meaning in YAML 1.1"),
 )
 _WORDS: dict[str, bool | None] = {
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-    "null": None, "Null": None, "NULL": None, "~": None, "": None,
-}  # fmt: skip
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "~": None,
+    "": None,
+}
 
 
 @dataclass(frozen=True)
@@ -146,8 +156,16 @@ def _read_text(path: Path) -> str:
     return text
 
 
+def _line(event: yaml.Event) -> int:
+    mark = event.start_mark
+    return mark.line + 1 if mark else 1
+
+
 class _Builder:
-    """Turns parser events into plain data; nothing recursive, so that no nesting can exhaust the stack."""
+    """Turns parser events into plain data.
+
+    Nothing recursive, so that no nesting can exhaust the stack.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -202,12 +220,12 @@ class _Builder:
                 f"the key {key!r} stands twice; the first is on line {first}", event, "keep one"
             )
         self.key, self.has_key = key, True
-        self.lines[(*at, key)] = event.start_mark.line + 1
+        self.lines[(*at, key)] = _line(event)
 
     def _add(self, value: Any, event: yaml.Event) -> Path_:
         if not self.stack:
             self.root = value
-            self.lines[()] = event.start_mark.line + 1
+            self.lines[()] = _line(event)
             return ()
         container, at = self.stack[-1]
         if isinstance(container, dict):
@@ -217,7 +235,7 @@ class _Builder:
             return (*at, self.key)
         here = (*at, len(container))
         container.append(value)
-        self.lines[here] = event.start_mark.line + 1
+        self.lines[here] = _line(event)
         return here
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
@@ -251,7 +269,7 @@ class _Builder:
             self._refuse(f"the tag {tag} is not read", event, "write a plain value")
 
     def _refuse(self, what: str, event: yaml.Event, remedy: str) -> typing.NoReturn:
-        line = event.start_mark.line + 1
+        line = _line(event)
         raise ConfigError(what, where=f"{self.path}:{line}", remedy=remedy)
 
 

@@ -352,6 +352,9 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
     """Typed rows with their first problem, from spread values.
 
     Args:
+        spec: the feed.
+        facts: of the file.
+        relation: the table of spread values.
         judged: expressions giving ``reason|column`` or null, of the columns with any problem.
     """
     contract = [f"{value_name(c)} as {c.name}" for c in spec.contract.columns]

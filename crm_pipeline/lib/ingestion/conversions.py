@@ -21,6 +21,8 @@ NULL_IDS = ("null", "n/a", "none", "nan", "-", "--", "无", "未知", "#n/a", "n
 _DIGITS = {"money": 12, "quantity": 15, "integer": 18}
 _EPOCH = {"s": (1_000_000, 11), "ms": (1_000, 14), "us": (1, 17)}  # microseconds, digits
 
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 # Not a reason yet: ``personal`` decides, value by value.
 SUSPECT = "misplaced_personal_data?"
 
@@ -59,7 +61,8 @@ def nulled(text: str, column: Column | None, mapping: ColumnMapping) -> str:
     """Null where the text means absent."""
     words = mapping.null_values
     if words is None and column is not None and column.kind == "id":
-        return f"case when {text} = '' or lower({text}) in ({in_list(NULL_IDS)}) then null else {text} end"
+        is_nothing = f"{text} = '' or lower({text}) in ({in_list(NULL_IDS)})"
+        return f"case when {is_nothing} then null else {text} end"
     if words:
         return f"case when {text} = '' or {text} in ({in_list(words)}) then null else {text} end"
     return f"nullif({text}, '')"
@@ -128,7 +131,10 @@ def _sign_and_range(column: Column, mapping: ColumnMapping) -> list[str]:
 
 
 def local_time(mapping_formats: list[str] | None, cell: str) -> str | None:
-    """Naive local timestamp of ``cell`` by the first format that fits; ``None`` when no format is naive."""
+    """Naive local timestamp of ``cell`` by the first format that fits.
+
+    ``None`` when no format is naive.
+    """
     found = [_naive(pattern, cell) for pattern in mapping_formats or [] if not _is_zoned(pattern)]
     return _coalesce(found)
 
@@ -144,7 +150,7 @@ def absolute_time(mapping_formats: list[str] | None, epoch: str | None, cell: st
     found = []
     for pattern in mapping_formats or []:
         if pattern == "iso8601":
-            zoned = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})"
+            zoned = rf"{_DAY}[T ]{_TIME}(Z|[+-][0-9]{{2}}:?[0-9]{{2}})"
             whole = f"regexp_replace({cell}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
             found.append(
                 f"case when regexp_full_match({cell}, {quote(zoned)}) "
@@ -158,12 +164,15 @@ def absolute_time(mapping_formats: list[str] | None, epoch: str | None, cell: st
 def _naive(pattern: str, cell: str) -> str:
     if pattern == "excel_serial":
         return (
-            f"case when regexp_full_match({cell}, '[0-9]{{1,7}}(\\.[0-9]{{1,12}})?') then timestamp '1899-12-30' "
+            f"case when regexp_full_match({cell}, '[0-9]{{1,7}}(\\.[0-9]{{1,12}})?') then "
+            f"timestamp '1899-12-30' "
             f"+ to_seconds(cast(round(try_cast({cell} as decimal(24,12)) * 86400) as bigint)) end"
         )
     if pattern == "iso8601":
-        shape = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?"
-        return f"case when regexp_full_match({cell}, {quote(shape)}) then try_cast({cell} as timestamp) end"
+        shape = quote(f"{_DAY}([T ]{_TIME})?")
+        return (
+            f"case when regexp_full_match({cell}, {shape}) then try_cast({cell} as timestamp) end"
+        )
     return f"try_strptime({cell}, {quote(pattern)})"
 
 
@@ -178,7 +187,10 @@ def _coalesce(found: list[str]) -> str | None:
 
 
 def text(column: Column, mapping: ColumnMapping) -> Conversion:
-    """Ids and free texts stay text; what a spreadsheet destroyed or somebody misplaced is refused."""
+    """Ids and free texts stay text.
+
+    What a spreadsheet destroyed or somebody misplaced is refused.
+    """
     c = cell_name(column)
     limit = mapping.max_length or column.max_length
     checks = [f"when strlen({c}) > {limit} and length({c}) > {limit} then 'length'"]
@@ -203,7 +215,8 @@ def choice(column: Column, mapping: ColumnMapping) -> Conversion:
         value = f"case {c} {branches} end"
     if column.kind == "boolean":
         words = value if mapping.map else f"lower({c})"
-        value = f"case {words} when 'true' then true when '1' then true when 'false' then false when '0' then false end"
+        yes, no = f"{words} in ('true', '1')", f"{words} in ('false', '0')"
+        value = f"case when {yes} then true when {no} then false end"
         return Conversion(value, f"case when {v} is null then 'boolean' end")
     allowed = entities.CURRENCIES if column.kind == "currency" else column.values
     code = "currency" if column.kind == "currency" else "enum"
@@ -214,7 +227,7 @@ def choice(column: Column, mapping: ColumnMapping) -> Conversion:
 def instant(
     column: Column, formats: list[str], epoch: str | None, zone: str, latest: str | None
 ) -> Conversion:
-    """Instants and days. ``latest`` is the moment after which nothing can have happened, if known."""
+    """Instants and days; nothing can have happened after ``latest``, if that is known."""
     c, v = cell_name(column), value_name(column)
     if column.kind == "date":
         days = _coalesce([_naive(pattern, c) for pattern in formats])

@@ -3,22 +3,23 @@
 Add here: an entity or a column.
 Not here: how a channel spells it.
 
-A new entity needs nothing but its contract below: parser, empty views and expectations follow from it. Amounts stand in
-``decimal(18,6)``, quantities in ``decimal(18,3)``, instants in UTC without zone. Changing a contract changes the contract
-hash, so kept raw files are read again at the next ingest.
+A new entity needs nothing but its contract below: parser, empty views and expectations follow.
+Amounts stand in ``decimal(18,6)``, quantities in ``decimal(18,3)``, instants in UTC without zone.
+Changing a contract changes the contract hash, so kept raw files are read again at the next ingest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from crm_pipeline.lib.errors import ConfigError
 
 Kind = Literal[
     "id", "text", "integer", "money", "quantity", "timestamp", "date", "enum", "currency", "boolean"
 ]
-# none: says nothing about a person · indirect: leads to one · direct: names or reaches one · sensitive: needs care by law
+# none: says nothing about a person · indirect: leads to one · direct: names or reaches one ·
+# sensitive: needs care by law
 PiiClass = Literal["none", "indirect", "direct", "sensitive"]
 
 SQL_TYPES: dict[Kind, str] = {
@@ -105,20 +106,20 @@ class Entity:
         return tuple(column.name for column in self.columns)
 
 
-def _id(name: str, meaning: str, **more: object) -> Column:
-    return Column(name, "id", meaning, **more)  # type: ignore[arg-type]
+def _id(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "id", meaning, **more)
 
 
-def _text(name: str, meaning: str, **more: object) -> Column:
-    return Column(name, "text", meaning, **more)  # type: ignore[arg-type]
+def _text(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "text", meaning, **more)
 
 
-def _instant(name: str, meaning: str, **more: object) -> Column:
-    return Column(name, "timestamp", meaning, unit="UTC", low=EARLIEST_EVENT, **more)  # type: ignore[arg-type]
+def _instant(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "timestamp", meaning, unit="UTC", low=EARLIEST_EVENT, **more)
 
 
-def _amount(name: str, meaning: str, **more: object) -> Column:
-    return Column(name, "money", meaning, unit="currency", high="1000000000", **more)  # type: ignore[arg-type]
+def _amount(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "money", meaning, unit="currency", high="1000000000", **more)
 
 
 _CUSTOMER = _id(
@@ -143,23 +144,39 @@ ORDER_LINES = Entity(
         _id("sku", "Product as the channel numbers it.", required=True),
         _text("product_name", "Name printed on the line.", max_length=500),
         Column(
-            "quantity", "quantity", "Pieces; negative when goods come back.", required=True,
-            unit="pieces", high="1000000", may_allow=("negative", "zero"),
+            "quantity",
+            "quantity",
+            "Pieces; negative when goods come back.",
+            required=True,
+            unit="pieces",
+            high="1000000",
+            may_allow=("negative", "zero"),
         ),
-        _amount("unit_price_amount", "Price of one piece.", required=True, may_allow=("zero", "negative")),
+        _amount(
+            "unit_price_amount",
+            "Price of one piece.",
+            required=True,
+            may_allow=("zero", "negative"),
+        ),
         _CURRENCY,
         Column(
-            "line_kind", "enum", "What the line does to the books.", required=True,
+            "line_kind",
+            "enum",
+            "What the line does to the books.",
+            required=True,
             values=("sale", "refund", "gift", "adjustment"),
         ),
         Column(
-            "item_class", "enum", "Whether the line is merchandise.", required=True,
+            "item_class",
+            "enum",
+            "Whether the line is merchandise.",
+            required=True,
             values=("product", "fee", "test"),
         ),
         _text("country_name", "Country of the buyer as the channel writes it.", pii="indirect"),
         _STORE,
     ),
-)  # fmt: skip
+)
 
 ORDERS = Entity(
     "orders",
@@ -172,17 +189,22 @@ ORDERS = Entity(
         _CUSTOMER,
         _instant("ordered_at", "When the order was placed.", required=True),
         Column(
-            "order_status", "enum", "State of the order when it was exported.", required=True,
+            "order_status",
+            "enum",
+            "State of the order when it was exported.",
+            required=True,
             values=("paid", "cancelled", "closed"),
         ),
-        _amount("paid_amount", "What the customer paid.", accepts_zero=True, may_allow=("negative",)),
+        _amount(
+            "paid_amount", "What the customer paid.", accepts_zero=True, may_allow=("negative",)
+        ),
         _amount("shipping_amount", "Shipping inside the paid amount.", accepts_zero=True),
         _amount("discount_amount", "Discount already taken off.", accepts_zero=True),
         _CURRENCY,
         _text("payment_method", "Means of payment as the channel writes it.", max_length=100),
         _STORE,
     ),
-)  # fmt: skip
+)
 
 REFUNDS = Entity(
     "refunds",
@@ -211,14 +233,19 @@ ACCOUNTS = Entity(
         _instant("registered_at", "When the account was opened."),
         _text("display_name", "Name as the person wrote it.", pii="direct"),
         Column(
-            "gender", "enum", "As stated by the person.", pii="sensitive",
+            "gender",
+            "enum",
+            "As stated by the person.",
+            pii="sensitive",
             values=("female", "male", "other"),
         ),
-        Column("birth_date", "date", "As stated by the person.", pii="sensitive", low=EARLIEST_BIRTH),
+        Column(
+            "birth_date", "date", "As stated by the person.", pii="sensitive", low=EARLIEST_BIRTH
+        ),
         _text("city_name", "City as the channel writes it.", pii="indirect"),
         _text("country_name", "Country as the channel writes it.", pii="indirect"),
     ),
-)  # fmt: skip
+)
 
 PRODUCTS = Entity(
     "products",
@@ -239,28 +266,49 @@ CONSENTS = Entity(
     "consents",
     "One consent given or withdrawn.",
     natural_key=(
-        "source_customer_id", "contact_kind", "contact_value", "purpose", "consent_channel",
-        "action", "occurred_at",
+        "source_customer_id",
+        "contact_kind",
+        "contact_value",
+        "purpose",
+        "consent_channel",
+        "action",
+        "occurred_at",
     ),
     event_time="occurred_at",
     columns=(
         _id("source_customer_id", "Account at the channel.", required=True, pii="indirect"),
-        Column("contact_kind", "enum", "What the contact is.", required=True, values=("email", "phone")),
-        _id("contact_value", "The clear address or number.", required=True, pii="direct", max_length=320),
         Column(
-            "purpose", "enum", "What the contact may be used for.", required=True,
+            "contact_kind", "enum", "What the contact is.", required=True, values=("email", "phone")
+        ),
+        _id(
+            "contact_value",
+            "The clear address or number.",
+            required=True,
+            pii="direct",
+            max_length=320,
+        ),
+        Column(
+            "purpose",
+            "enum",
+            "What the contact may be used for.",
+            required=True,
             values=("marketing", "service", "profiling"),
         ),
         Column(
-            "consent_channel", "enum", "Way of contact.", required=True,
+            "consent_channel",
+            "enum",
+            "Way of contact.",
+            required=True,
             values=("email", "sms", "wecom", "push"),
         ),
-        Column("action", "enum", "Given or taken back.", required=True, values=("granted", "withdrawn")),
+        Column(
+            "action", "enum", "Given or taken back.", required=True, values=("granted", "withdrawn")
+        ),
         _instant("occurred_at", "When the person said so.", required=True),
         _text("notice_version", "Privacy notice shown at that moment.", max_length=100),
         _text("evidence", "Where the proof is kept.", max_length=500),
     ),
-)  # fmt: skip
+)
 
 ENTITIES: dict[str, Entity] = {
     entity.name: entity for entity in (ORDER_LINES, ORDERS, REFUNDS, ACCOUNTS, PRODUCTS, CONSENTS)
@@ -294,7 +342,7 @@ def part_columns(entity: Entity) -> tuple[tuple[str, str], ...]:
 
 
 def empty_relation_sql(entity: Entity) -> str:
-    """A query with the columns and types of ``entity`` and no row, for views before anything landed."""
+    """A query with the columns and types of ``entity`` and no row."""
     columns = ", ".join(f"cast(null as {kind}) as {name}" for name, kind in part_columns(entity))
     return f"select {columns} where false"
 

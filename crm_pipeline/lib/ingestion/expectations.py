@@ -58,7 +58,10 @@ class Rule:
     @property
     def name(self) -> str:
         said = {"present": "is never null", "listed": "is a declared value"}
-        said |= {"between": f"is between {self.low} and {self.high}", "equal": f"equals {self.other}"}
+        said |= {
+            "between": f"is between {self.low} and {self.high}",
+            "equal": f"equals {self.other}",
+        }
         return f"{self.column} {said[self.kind]}"
 
 
@@ -191,9 +194,7 @@ def _judge(
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         expectations = [_expectation(rule) for rule in rules]
-        suite = context.suites.add(
-            gx.ExpectationSuite(name=spec.feed, expectations=expectations)
-        )
+        suite = context.suites.add(gx.ExpectationSuite(name=spec.feed, expectations=expectations))
         source = context.data_sources.add_pandas("landing")
         asset = source.add_dataframe_asset(spec.feed)
         batch = asset.add_batch_definition_whole_dataframe("new_parts")
@@ -229,7 +230,10 @@ def _expectation(rule: Rule) -> Any:
 
 
 def _publish_docs(context: Any, data_docs: Path, feed: str) -> None:
-    """One site per feed, always of its newest validation: it neither grows nor meets another run's."""
+    """One site per feed, always of its newest validation.
+
+    It neither grows nor meets another run's.
+    """
     site = data_docs / feed
     fresh = data_docs / f".tmp-{feed}-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)

@@ -82,17 +82,19 @@ def _check_together(found: Sequence[tuple[FeedSpec, YamlDocument]]) -> None:
         if spec.feed in names:
             first = names[spec.feed].where(("attributes", "feed"))
             raise ConfigError(
-                f"two feeds are called {spec.feed!r}", where=document.where(("attributes", "feed")),
+                f"two feeds are called {spec.feed!r}",
+                where=document.where(("attributes", "feed")),
                 remedy=f"rename one; the other stands at {first}",
-            )  # fmt: skip
+            )
         names[spec.feed] = document
         _check_key(spec, document, keys)
         place = (spec.landing_folder, spec.files)
         if place in places:
             raise ConfigError(
-                f"{spec.feed} and {places[place]} read the same files", where=document.where(("attributes", "feed")),
+                f"{spec.feed} and {places[place]} read the same files",
+                where=document.where(("attributes", "feed")),
                 remedy="give one of them another folder or file pattern",
-            )  # fmt: skip
+            )
         places[place] = spec.feed
 
 
@@ -106,7 +108,8 @@ def _check_key(
     other, at = keys.setdefault(scope, (spec, document))
     if (spec.natural_key, spec.is_numbered) != (other.natural_key, other.is_numbered):
         raise ConfigError(
-            f"{spec.feed} and {other.feed} feed {spec.entity} of {spec.channel} with different keys",
+            f"{spec.feed} and {other.feed} feed {spec.entity} of {spec.channel} with different "
+            f"keys",
             where=document.where(("attributes", "key")),
             remedy=f"declare the key of {at.where(('attributes', 'key'))}, or use another channel",
         )

@@ -79,16 +79,20 @@ def settled(ledger: sa.Engine, spec: FeedSpec) -> set[str]:
 
 
 def with_quarantine(ledger: sa.Engine, feed: str) -> list[str]:
-    """Files with quarantined records under their active contract, or refused whole and never active."""
+    """Files with quarantined records under their active contract, or refused and never active."""
     table = inbox_parts
     active = sa.select(table.c.file_sha256).where(table.c.feed == feed, table.c.state == "active")
-    query = sa.select(table.c.file_sha256).distinct().where(
-        table.c.feed == feed,
-        sa.or_(
-            sa.and_(table.c.state == "active", table.c.quarantined_count > 0),
-            sa.and_(table.c.state == "refused", table.c.file_sha256.not_in(active)),
-        ),
-    )  # fmt: skip
+    query = (
+        sa.select(table.c.file_sha256)
+        .distinct()
+        .where(
+            table.c.feed == feed,
+            sa.or_(
+                sa.and_(table.c.state == "active", table.c.quarantined_count > 0),
+                sa.and_(table.c.state == "refused", table.c.file_sha256.not_in(active)),
+            ),
+        )
+    )
     with ledger.connect() as connection:
         return sorted(connection.execute(query).scalars())
 
@@ -129,7 +133,7 @@ def path_key(sighting: Sighting) -> str:
 def settle(
     ledger: sa.Engine, spec: FeedSpec, file: InboxFile, part: PartRow, sighting: Sighting | None
 ) -> bool:
-    """Enters the file and switches its pointer in one transaction; false when somebody else already had.
+    """Enters the file and switches its pointer in one transaction; false if that was done before.
 
     A refused part never displaces an active one: a mistaken mapping must not empty the warehouse.
     """
@@ -164,10 +168,15 @@ def _enter_file(connection: sa.Connection, spec: FeedSpec, file: InboxFile) -> N
     if connection.execute(is_here).first() is None:
         connection.execute(
             sa.insert(table).values(
-                feed=spec.feed, channel=spec.channel, entity=spec.entity, file_sha256=file.file_sha256,
-                file_name=file.file_name, size_bytes=file.size_bytes, received_at=file.received_at,
+                feed=spec.feed,
+                channel=spec.channel,
+                entity=spec.entity,
+                file_sha256=file.file_sha256,
+                file_name=file.file_name,
+                size_bytes=file.size_bytes,
+                received_at=file.received_at,
             )
-        )  # fmt: skip
+        )
 
 
 def _switch(connection: sa.Connection, feed: str, sha256: str, part: PartRow) -> bool:
@@ -188,10 +197,17 @@ def _switch(connection: sa.Connection, feed: str, sha256: str, part: PartRow) ->
     connection.execute(sa.delete(table).where(same_part))
     connection.execute(
         sa.insert(table).values(
-            feed=feed, file_sha256=sha256, contract_hash=part.contract_hash, state=part.state,
-            received_count=part.received, written_count=part.written, quarantined_count=part.quarantined,
-            part_path=part.part_path, quarantine_path=part.quarantine_path,
-            reason_code=part.reason_code, message=part.message,
+            feed=feed,
+            file_sha256=sha256,
+            contract_hash=part.contract_hash,
+            state=part.state,
+            received_count=part.received,
+            written_count=part.written,
+            quarantined_count=part.quarantined,
+            part_path=part.part_path,
+            quarantine_path=part.quarantine_path,
+            reason_code=part.reason_code,
+            message=part.message,
         )
-    )  # fmt: skip
+    )
     return state != part.state

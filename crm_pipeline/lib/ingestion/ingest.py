@@ -3,8 +3,8 @@
 Add here: the order of the steps.
 Not here: a step's own work.
 
-Every step can be killed and run again. Raw bytes come first, then the part, then one ledger transaction that makes the
-part count; whoever comes second finds the work done and changes nothing.
+Every step can be killed and run again. Raw bytes come first, then the part, then one ledger
+transaction that makes the part count; whoever comes second finds the work done and changes nothing.
 """
 
 from __future__ import annotations
@@ -139,14 +139,25 @@ class FeedReport:
 
 
 def ingest_feed(
-    home: CrmHome, ledger: sa.Engine, spec: FeedSpec, landing_dir: Path, *,
-    received_at: datetime, post_consents: PostConsents | None = None, stable_seconds: float = 0.0,
-) -> FeedReport:  # fmt: skip
-    """Takes in what is new in the feed's landing folder, and re-reads kept files if the contract changed.
+    home: CrmHome,
+    ledger: sa.Engine,
+    spec: FeedSpec,
+    landing_dir: Path,
+    *,
+    received_at: datetime,
+    post_consents: PostConsents | None = None,
+    stable_seconds: float = 0.0,
+) -> FeedReport:
+    """Takes in what is new in the feed's landing folder.
 
-    One broken file never stops the others: it is refused with a reason and the rest go on.
+    Kept files are read again if the contract changed. One broken file never stops the others: it
+    is refused with a reason and the rest go on.
 
     Args:
+        home: where raw files, parts and quarantine are kept.
+        ledger: holds the inbox.
+        spec: the feed.
+        landing_dir: the folder above all feeds' folders; it is never changed.
         received_at: the inbox time of new files, UTC.
         post_consents: receives the records of a consent feed before they count.
         stable_seconds: how long a file without companion must have been at rest.
@@ -177,12 +188,20 @@ def ingest_feed(
 
 
 def replay(
-    home: CrmHome, ledger: sa.Engine, spec: FeedSpec, file_sha256: str | None = None, *,
+    home: CrmHome,
+    ledger: sa.Engine,
+    spec: FeedSpec,
+    file_sha256: str | None = None,
+    *,
     post_consents: PostConsents | None = None,
-) -> FeedReport:  # fmt: skip
+) -> FeedReport:
     """Processes kept raw files again under the feed's present contract.
 
     Args:
+        home: where raw files, parts and quarantine are kept.
+        ledger: holds the inbox.
+        spec: the feed.
+        post_consents: receives the records of a consent feed before they count.
         file_sha256: one file; default: every file with quarantined records, or refused whole.
     """
     began = time.perf_counter()
@@ -234,7 +253,10 @@ class _Door:
     def take_in(
         self, engine: Callable[[], duckdb.DuckDBPyConnection], found: Sequence[Sighting]
     ) -> tuple[int, list[FileReport]]:
-        """Processes the files whose sighting is new; returns how many were unchanged, and the news."""
+        """Processes the files whose sighting is new.
+
+        Returns how many were unchanged, and the news.
+        """
         seen = inbox.sightings(self.ledger, self.spec.feed)
         fresh = [s for s in found if seen.get(inbox.path_key(s), (None,))[0] != s.state]
         if not fresh:
@@ -279,9 +301,12 @@ class _Door:
         ]
 
     def process(
-        self, engine: Callable[[], duckdb.DuckDBPyConnection], file: InboxFile,
-        sighting: Sighting | None, companion: Sighting | None,
-    ) -> FileReport:  # fmt: skip
+        self,
+        engine: Callable[[], duckdb.DuckDBPyConnection],
+        file: InboxFile,
+        sighting: Sighting | None,
+        companion: Sighting | None,
+    ) -> FileReport:
         """Reads one kept file and makes the result count."""
         began = time.perf_counter()
         report, row = self._attempt(engine, file, companion)
@@ -316,9 +341,14 @@ class _Door:
                 raise
             return self._refuse(file, _unexpected(error))
         row = PartRow(
-            self.spec.contract_hash, "active", done.received, done.written, done.quarantined,
-            done.part_path, done.quarantine_path,
-        )  # fmt: skip
+            self.spec.contract_hash,
+            "active",
+            done.received,
+            done.written,
+            done.quarantined,
+            done.part_path,
+            done.quarantine_path,
+        )
         return _written(file, done), row
 
     def _convert(
@@ -345,24 +375,37 @@ class _Door:
 
 def _written(file: InboxFile, done: parts.Conformed) -> FileReport:
     return FileReport(
-        file.file_sha256[:12], "written", done.received, done.written, done.quarantined, file.file_sha256,
-        done.part_path, done.quarantine_path, dict(done.reasons), warnings=done.warnings,
-    )  # fmt: skip
+        file.file_sha256[:12],
+        "written",
+        done.received,
+        done.written,
+        done.quarantined,
+        file.file_sha256,
+        done.part_path,
+        done.quarantine_path,
+        dict(done.reasons),
+        warnings=done.warnings,
+    )
 
 
 def _refused(sha256: str, error: LandingError) -> FileReport:
     return FileReport(
-        sha256[:12], "refused", file_sha256=sha256 or None, reason_code=error.reason_code,
-        message=error.what, remedy=error.remedy,
-    )  # fmt: skip
+        sha256[:12],
+        "refused",
+        file_sha256=sha256 or None,
+        reason_code=error.reason_code,
+        message=error.what,
+        remedy=error.remedy,
+    )
 
 
 def _unexpected(error: Exception) -> LandingError:
     # The text of the error may quote the record, so only its kind is kept.
     return LandingError(
-        f"the parser failed on this file ({type(error).__name__})", reason_code="unexpected",
+        f"the parser failed on this file ({type(error).__name__})",
+        reason_code="unexpected",
         remedy="keep the file and report the defect; the raw bytes are safe",
-    )  # fmt: skip
+    )
 
 
 def _check_manifest(file: InboxFile, manifest: Manifest | None) -> None:
@@ -370,9 +413,10 @@ def _check_manifest(file: InboxFile, manifest: Manifest | None) -> None:
         return
     if manifest.size is not None and manifest.size != file.size_bytes:
         raise LandingError(
-            f"{file.size_bytes} bytes; the manifest says {manifest.size}", reason_code="size_differs",
+            f"{file.size_bytes} bytes; the manifest says {manifest.size}",
+            reason_code="size_differs",
             remedy="ask the source for the whole file",
-        )  # fmt: skip
+        )
     if manifest.sha256 is not None and manifest.sha256 != file.file_sha256:
         raise LandingError(
             "the hash differs from the manifest",
@@ -391,9 +435,10 @@ def _known_at(spec: FeedSpec, file_name: str) -> datetime | None:
         local = datetime.strptime(match.group(1) if match else "", known.format)  # noqa: DTZ007
     except ValueError as error:
         raise LandingError(
-            "the file's name does not hold its delivery time", reason_code="known_at",
+            "the file's name does not hold its delivery time",
+            reason_code="known_at",
             remedy=f"name files so that {known.file_name!r} finds a {known.format!r} in them",
-        ) from error  # fmt: skip
+        ) from error
     if is_day(known.format):
         local += timedelta(seconds=86399)
     return local.replace(tzinfo=ZoneInfo(spec.timezone)).astimezone(UTC).replace(tzinfo=None)

@@ -3,7 +3,8 @@
 Add here: what makes a file complete.
 Not here: keeping or reading its bytes.
 
-Nothing here is ever moved, renamed or changed: the folder may belong to somebody else and be read-only.
+Nothing here is ever moved, renamed or changed: the folder may belong to somebody else and be
+read-only.
 """
 
 from __future__ import annotations
@@ -112,9 +113,11 @@ def _names(spec: FeedSpec, folder: Path) -> Iterator[str]:
         return
     except (NotADirectoryError, PermissionError) as error:
         raise LandingError(
-            f"the landing folder of {spec.feed} cannot be read: {error.strerror}", reason_code="landing_folder",
-            where=str(folder), remedy="make it a folder this user may read",
-        ) from error  # fmt: skip
+            f"the landing folder of {spec.feed} cannot be read: {error.strerror}",
+            reason_code="landing_folder",
+            where=str(folder),
+            remedy="make it a folder this user may read",
+        ) from error
 
 
 def look_at(path: Path) -> Sighting | Refusal | None:
@@ -132,9 +135,11 @@ def look_at(path: Path) -> Sighting | Refusal | None:
     else:
         kind = "a pipe, socket or device"
     return Refusal(
-        printable(path.name), "not_a_file", f"{kind} was found where a file belongs; it was not opened",
+        printable(path.name),
+        "not_a_file",
+        f"{kind} was found where a file belongs; it was not opened",
         "deliver plain files",
-    )  # fmt: skip
+    )
 
 
 def sighting_of(path: Path, found: os.stat_result) -> Sighting:
@@ -175,10 +180,12 @@ def read_manifest(path: Path) -> Manifest | None:
         return _manifest(json.loads(companion.read_text(encoding="utf-8-sig")))
     except (ValueError, OSError, RecursionError) as error:
         raise LandingError(
-            f"the manifest cannot be understood: {printable(str(error))}", reason_code="manifest",
+            f"the manifest cannot be understood: {printable(str(error))}",
+            reason_code="manifest",
             where=printable(companion.name),
-            remedy='write {"size": bytes, "sha256": hex, "records": count, "control_totals": {column: "sum"}}',
-        ) from error  # fmt: skip
+            remedy='write {"size": bytes, "sha256": hex, "records": count, '
+            '"control_totals": {column: "sum"}}',
+        ) from error
 
 
 def _manifest(said: Any) -> Manifest:

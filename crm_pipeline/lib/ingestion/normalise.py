@@ -18,7 +18,10 @@ from crm_pipeline.lib.ingestion.text import CONTROL_CLASS, INVISIBLE_CLASS
 _PLAIN = bytes(range(0x20, 0x7F))
 # U+FFFD, and what it looks like after another wrong decoding; C1 controls and Latin letters in the
 # patterns only UTF-8 read as Latin-1 or cp1252 makes.
-_TAIL = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
+_TAIL = (
+    "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a"
+    "\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
+)
 MOJIBAKE = f"\ufffd|锟斤拷|[\u00c3\u00c2]{_TAIL}|[\u00e2-\u00ef]{_TAIL}{{2}}"
 
 
@@ -51,6 +54,8 @@ def clean(cells: pa.Array, *, is_key: bool, is_folded: bool = False) -> Cleaned:
     Display texts keep their own form (compatibility letters, joiners inside emoji).
 
     Args:
+        cells: distinct cells of one column.
+        is_key: the column identifies something.
         is_folded: full-width digits are declared for this number.
     """
     if is_plain(cells):

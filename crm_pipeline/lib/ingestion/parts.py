@@ -101,9 +101,13 @@ def part_name(spec: FeedSpec, file_sha256: str) -> str:
 
 
 def write_parts(
-    home: CrmHome, connection: duckdb.DuckDBPyConnection, spec: FeedSpec, facts: FileFacts,
-    opened: readers.Opener, manifest: Manifest | None,
-) -> Conformed:  # fmt: skip
+    home: CrmHome,
+    connection: duckdb.DuckDBPyConnection,
+    spec: FeedSpec,
+    facts: FileFacts,
+    opened: readers.Opener,
+    manifest: Manifest | None,
+) -> Conformed:
     """Reads one raw file and writes its part and its quarantine, each whole or not at all.
 
     Raises:
@@ -124,9 +128,14 @@ def write_parts(
     if job.received == 0:
         warnings.append("the file has a header and no record")
     return Conformed(
-        job.received, job.received - quarantine.count, quarantine.count, part_path, quarantine_path,
-        tuple(warnings), dict(sorted(quarantine.reasons.items())),
-    )  # fmt: skip
+        job.received,
+        job.received - quarantine.count,
+        quarantine.count,
+        part_path,
+        quarantine_path,
+        tuple(warnings),
+        dict(sorted(quarantine.reasons.items())),
+    )
 
 
 class _Job:
@@ -154,7 +163,8 @@ class _Job:
         numbers = batch.cells["record_number"]
         bounds = [numbers[0].as_py(), numbers[-1].as_py()]
         found = self.connection.execute(
-            "select record_number, problem from typed where record_number between ? and ? and problem is not null",
+            "select record_number, problem from typed where record_number between ? and ? and "
+            "problem is not null",
             bounds,
         ).fetchall()
         if not found:
@@ -194,7 +204,8 @@ class _Job:
             return
         self.connection.execute(
             f"""
-            update typed set problem = 'mixed_currency|currency' where problem is null and {document} in (
+            update typed set problem = 'mixed_currency|currency'
+            where problem is null and {document} in (
                 select {document} from typed where problem is null
                 group by {document} having count(distinct currency) > 1
             )
@@ -231,7 +242,8 @@ class _Job:
                         source_version, known_at, {contract}
                     from typed where problem is null
                 ) to {quote(temporary)} (
-                    format parquet, compression zstd, compression_level 1, row_group_size {files.PARQUET_ROW_GROUP}
+                    format parquet, compression zstd, compression_level 1,
+                    row_group_size {files.PARQUET_ROW_GROUP}
                 )
                 """
             )
@@ -266,16 +278,18 @@ def _read_again(opened: readers.Opener, wanted: set[int]) -> list[Reject]:
 def _check_counts(spec: FeedSpec, job: _Job, manifest: Manifest | None) -> None:
     if job.received < spec.format.min_records:
         raise LandingError(
-            f"{job.received} records; at least {spec.format.min_records} are declared", reason_code="min_records",
+            f"{job.received} records; at least {spec.format.min_records} are declared",
+            reason_code="min_records",
             remedy="ask the source for the whole file, or lower min_records",
-        )  # fmt: skip
+        )
     if manifest is None:
         return
     if manifest.records is not None and manifest.records != job.received:
         raise LandingError(
-            f"{job.received} records; the manifest says {manifest.records}", reason_code="records_differ",
+            f"{job.received} records; the manifest says {manifest.records}",
+            reason_code="records_differ",
             remedy="ask the source for the whole file",
-        )  # fmt: skip
+        )
     for column, said in manifest.control_totals.items():
         _check_total(spec, job, column, said)
 
@@ -290,14 +304,16 @@ def _check_total(spec: FeedSpec, job: _Job, column: str, said: str) -> None:
         found = job.total(known[column])
     except (KeyError, InvalidOperation) as error:
         raise LandingError(
-            f"the control total of {column!r} cannot be checked", reason_code="manifest",
+            f"the control total of {column!r} cannot be checked",
+            reason_code="manifest",
             remedy=f"name one of {', '.join(known)} and write its sum as text",
-        ) from error  # fmt: skip
+        ) from error
     if found != expected:
         raise LandingError(
-            f"the sum of {column} is {found}; the manifest says {said}", reason_code="control_total",
+            f"the sum of {column} is {found}; the manifest says {said}",
+            reason_code="control_total",
             remedy="ask the source for the right file",
-        )  # fmt: skip
+        )
 
 
 class QuarantineFile:

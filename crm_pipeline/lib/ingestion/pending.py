@@ -24,10 +24,11 @@ def has_files(spec: FeedSpec, landing_dir: Path) -> bool:
 def list_pending(
     ledger: sa.Engine, spec: FeedSpec, landing_dir: Path, *, stable_seconds: float = 0.0
 ) -> list[str]:
-    """One mark per piece of work: a complete file not seen in this state, or a kept file the present contract has not read.
+    """One mark per piece of work the door would do.
 
-    A mark is stable while the work stays undone and changes with the file, so a run key may be
-    made of it. It holds no name: names can be personal.
+    That is a complete file not seen in this state, or a kept file the present contract has not
+    read. A mark is stable while the work stays undone and changes with the file, so a run key may
+    be made of it. It holds no name: names can be personal.
     """
     seen = inbox.sightings(ledger, spec.feed)
     marks = [

@@ -22,7 +22,8 @@ from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion.landing import Sighting, sighting_of
 
-# Arrow streams zstd at level 1: it keeps up with the disk; higher levels would cost more than the rest of the door.
+# Arrow streams zstd at level 1: it keeps up with the disk; higher levels would cost more than the
+# rest of the door.
 
 
 class ChangedUnderneathError(Exception):
@@ -47,7 +48,7 @@ def keep(home: CrmHome, sighting: Sighting) -> RawFile:
     """Copies a landed file into the store, hashing while copying; nothing is written twice.
 
     Raises:
-        ChangedUnderneathError: size, time or inode differ from the sighting, before or after the copy.
+        ChangedUnderneathError: size, time or inode differ from the sighting, before or after.
     """
     failpoint("raw_copy_before")
     with _open_plain(sighting) as source:
@@ -78,9 +79,11 @@ def _open_plain(sighting: Sighting) -> Iterator[IO[bytes]]:
         raise ChangedUnderneathError from error
     except OSError as error:
         raise LandingError(
-            f"the file cannot be opened: {error.strerror}", reason_code="unreadable",
-            where=sighting.shown_name, remedy="give this user the right to read it",
-        ) from error  # fmt: skip
+            f"the file cannot be opened: {error.strerror}",
+            reason_code="unreadable",
+            where=sighting.shown_name,
+            remedy="give this user the right to read it",
+        ) from error
     with os.fdopen(handle, "rb", buffering=0) as source:
         if sighting_of(sighting.path, os.fstat(source.fileno())).state != sighting.state:
             raise ChangedUnderneathError
@@ -120,7 +123,7 @@ def _move_into_place(temporary: Path, target: Path) -> None:
 
 @contextmanager
 def open_raw(home: CrmHome, sha256: str) -> Iterator[IO[bytes]]:
-    """The bytes kept under ``sha256``, as a stream that proves them: at its end the hash must agree.
+    """The bytes kept under ``sha256``, as a stream that proves them at its end.
 
     Raises:
         LandingError: the raw file is missing or damaged.
@@ -128,9 +131,11 @@ def open_raw(home: CrmHome, sha256: str) -> Iterator[IO[bytes]]:
     path = raw_path(home, sha256)
     if not path.is_file():
         raise LandingError(
-            f"the raw file {sha256[:12]}… is missing", reason_code="raw_missing", where=str(path),
+            f"the raw file {sha256[:12]}… is missing",
+            reason_code="raw_missing",
+            where=str(path),
             remedy="restore the raw folder from its backup, or deliver the file again",
-        )  # fmt: skip
+        )
     with pa.OSFile(str(path), "rb") as packed, pa.CompressedInputStream(packed, "zstd") as plain:
         yield _Proven(plain, sha256, path)  # type: ignore[misc]
 
@@ -157,9 +162,11 @@ class _Proven:
 
     def _damaged(self) -> LandingError:
         return LandingError(
-            f"the raw file {self._sha256[:12]}… is damaged", reason_code="raw_damaged", where=str(self._path),
+            f"the raw file {self._sha256[:12]}… is damaged",
+            reason_code="raw_damaged",
+            where=str(self._path),
             remedy="restore it from its backup, or deliver the file again",
-        )  # fmt: skip
+        )
 
 
 def read_all(home: CrmHome, sha256: str, *, limit: int) -> bytes:
@@ -178,7 +185,8 @@ def read_all(home: CrmHome, sha256: str, *, limit: int) -> bytes:
             total += len(data)
     if total > limit:
         raise LandingError(
-            f"the file is larger than {limit} bytes", reason_code="too_large",
+            f"the file is larger than {limit} bytes",
+            reason_code="too_large",
             remedy="deliver it as CSV, JSONL or Parquet, or split it",
-        )  # fmt: skip
+        )
     return b"".join(pieces)

@@ -30,7 +30,10 @@ def opener(
     """How to open the raw file ``file_sha256`` with the reader its feed declares.
 
     Args:
-        is_proven_whole: a manifest has confirmed size or hash, so a missing last line end is no cut.
+        home: holds the raw store.
+        spec: the feed.
+        file_sha256: the raw file.
+        is_proven_whole: a manifest has confirmed size or hash; a missing last line end is no cut.
     """
 
     @contextmanager

@@ -6,7 +6,7 @@ Not here: a format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,7 +27,11 @@ class Reject:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records. ``cells`` has ``record_number``, one text column ``s<n>`` per column of the header, and ``raw`` where cells alone would lose what stood there."""
+    """Some records.
+
+    ``cells`` has ``record_number``, one text column ``s<n>`` per column of the header, and ``raw``
+    where cells alone would lose what stood there.
+    """
 
     cells: pa.Table
     rejects: Sequence[Reject] = ()
@@ -47,9 +51,17 @@ class Notes:
 class Reader(Protocol):
     """One opened file."""
 
-    names: Sequence[str]  # header in file order: s0, s1 …
-    positions: dict[str, int]  # wanted source column -> its place
-    notes: Notes
+    @property
+    def names(self) -> Sequence[str]:
+        """The header in file order: s0, s1 …"""
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Wanted source column to its place."""
+
+    @property
+    def notes(self) -> Notes:
+        """What was odd."""
 
     def batches(self) -> Iterator[Batch]:
         """All records in the order of the file."""

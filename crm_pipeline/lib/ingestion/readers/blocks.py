@@ -39,9 +39,10 @@ def line_blocks(
             rest = rest[cut:]
         if len(rest) > line_limit:
             raise LandingError(
-                f"a line is longer than {line_limit} bytes", reason_code="line_too_long",
+                f"a line is longer than {line_limit} bytes",
+                reason_code="line_too_long",
                 remedy="check line ends and quotes in the source's export",
-            )  # fmt: skip
+            )
     if rest.endswith(b"\r"):
         yield rest
     elif rest:
@@ -66,9 +67,10 @@ def _utf8(source: IO[bytes], encoding: str, block_bytes: int) -> Iterator[bytes]
         mark = UTF16_MARKS.get(first[:2])
         if mark is None:
             raise LandingError(
-                "UTF-16 without a byte order mark", reason_code="encoding",
+                "UTF-16 without a byte order mark",
+                reason_code="encoding",
                 remedy="export with a byte order mark, or as UTF-8",
-            )  # fmt: skip
+            )
         yield from _decoded(first[2:], source, mark, block_bytes)
     else:
         yield from _decoded(first, source, encoding, block_bytes)
@@ -77,9 +79,10 @@ def _utf8(source: IO[bytes], encoding: str, block_bytes: int) -> Iterator[bytes]
 def _as_is(first: bytes, source: IO[bytes], block_bytes: int) -> Iterator[bytes]:
     if first[:2] in UTF16_MARKS:
         raise LandingError(
-            "the file is UTF-16, declared is utf-8", reason_code="encoding",
+            "the file is UTF-16, declared is utf-8",
+            reason_code="encoding",
             remedy="write encoding: utf-16 in the feed's format",
-        )  # fmt: skip
+        )
     yield first.removeprefix(codecs.BOM_UTF8)
     while piece := source.read(block_bytes):
         yield piece
@@ -121,17 +124,28 @@ def not_encoded(encoding: str, around: int | None = None) -> LandingError:
     """The file is not in the declared encoding."""
     place = f" (near byte {around})" if around is not None else ""
     return LandingError(
-        f"the file is not {encoding} throughout{place}", reason_code="encoding",
-        remedy="declare the real encoding in the feed's format; files that mix encodings must be exported again",
-    )  # fmt: skip
+        f"the file is not {encoding} throughout{place}",
+        reason_code="encoding",
+        remedy="declare the real encoding in the feed's format; "
+        "files that mix encodings must be exported again",
+    )
 
 
 def _refuse_packed(first: bytes) -> None:
-    kinds = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x1f\x8b": "gzip", b"Rar!": "rar",
-             b"7z\xbc\xaf": "7z", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}  # fmt: skip
+    kinds = {
+        b"PK\x03\x04": "zip",
+        b"PK\x05\x06": "zip",
+        b"\x1f\x8b": "gzip",
+        b"Rar!": "rar",
+        b"7z\xbc\xaf": "7z",
+        b"\x28\xb5\x2f\xfd": "zstd",
+        b"BZh": "bzip2",
+        b"\xfd7zXZ": "xz",
+    }
     for magic, kind in kinds.items():
         if first.startswith(magic):
             raise LandingError(
-                f"this is a {kind} archive; archives are never unpacked", reason_code="archive",
+                f"this is a {kind} archive; archives are never unpacked",
+                reason_code="archive",
                 remedy="deliver the file unpacked",
-            )  # fmt: skip
+            )

@@ -56,21 +56,29 @@ def _quotes_are_proper(data: np.ndarray, line_ends: np.ndarray, delimiter: int) 
 
 
 def parse(block: bytes, delimiter: str, width: int) -> list[pa.ChunkedArray] | None:
-    """The text columns of a clean block; ``None`` when a line has another number of fields or is no UTF-8."""
+    """The text columns of a clean block.
+
+    ``None`` when a line has another number of fields or is no UTF-8.
+    """
     names = [f"s{n}" for n in range(width)]
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(block),
             read_options=pa_csv.ReadOptions(column_names=names, block_size=INNER_BLOCK),
             parse_options=pa_csv.ParseOptions(
-                delimiter=delimiter, quote_char='"', double_quote=True, escape_char=False,
-                newlines_in_values=False, ignore_empty_lines=False,
+                delimiter=delimiter,
+                quote_char='"',
+                double_quote=True,
+                escape_char=False,
+                newlines_in_values=False,
+                ignore_empty_lines=False,
             ),
             convert_options=pa_csv.ConvertOptions(
                 column_types={name: pa.string() for name in names},
-                strings_can_be_null=False, check_utf8=True,
+                strings_can_be_null=False,
+                check_utf8=True,
             ),
-        )  # fmt: skip
+        )
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
     if table.num_rows != block.count(b"\n"):

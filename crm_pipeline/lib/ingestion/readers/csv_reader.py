@@ -22,12 +22,20 @@ STRICT_BATCH = 100_000
 
 
 class CsvReader:
-    """One CSV or TSV file. Clean blocks go through Arrow, all others line by line; both give the same records."""
+    """One CSV or TSV file. Clean blocks go through Arrow, all others line by line.
+
+    Both give the same records.
+    """
 
     def __init__(
-        self, spec: FeedSpec, source: IO[bytes], *, is_proven_whole: bool = False,
-        block_bytes: int = BLOCK_BYTES, use_fast: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        spec: FeedSpec,
+        source: IO[bytes],
+        *,
+        is_proven_whole: bool = False,
+        block_bytes: int = BLOCK_BYTES,
+        use_fast: bool = True,
+    ) -> None:
         self._format = spec.format
         self._dialect = Dialect(
             delimiter=spec.format.separator,
@@ -71,8 +79,11 @@ class CsvReader:
 
     def _read(self, block: bytes) -> Iterator[Batch]:
         if self._use_fast and csv_fast.is_clean(
-            block, self._dialect.delimiter, comment=self._dialect.comment, field_limit=csv_strict.FIELD_LIMIT
-        ):  # fmt: skip
+            block,
+            self._dialect.delimiter,
+            comment=self._dialect.comment,
+            field_limit=csv_strict.FIELD_LIMIT,
+        ):
             columns = csv_fast.parse(block, self._dialect.delimiter, len(self.names))
             if columns is not None:
                 yield self._batch(columns)

@@ -18,7 +18,8 @@ from crm_pipeline.lib.strict_yaml import did_you_mean
 MAX_COLUMNS = 1000
 # A header of this kind brings personal data nobody asked for.
 PERSONAL = re.compile(
-    r"phone|mobile|tel(ephone)?$|e-?mail|id_?card|identity|passport|birth|address|bank_?(card|account)|openid|unionid"
+    r"phone|mobile|tel(ephone)?$|e-?mail|id_?card|identity|passport|birth|address"
+    r"|bank_?(card|account)|openid|unionid"
     r"|手机|电话|邮箱|身份证|护照|生日|出生|地址|银行卡|姓名|收货人|微信"
 )
 
@@ -41,9 +42,10 @@ def match_header(spec: FeedSpec, names: Sequence[str]) -> Header:
     """
     if len(names) > MAX_COLUMNS:
         raise LandingError(
-            f"{len(names)} columns are too many (limit {MAX_COLUMNS})", reason_code="too_many_columns",
+            f"{len(names)} columns are too many (limit {MAX_COLUMNS})",
+            reason_code="too_many_columns",
             remedy="deliver the columns that are mapped",
-        )  # fmt: skip
+        )
     keys = [header_key(name) for name in names]
     positions = _find(spec, names, keys)  # first: a header that is really data must not be quoted
     _refuse_twins(names, keys)
@@ -55,9 +57,10 @@ def _refuse_twins(names: Sequence[str], keys: Sequence[str]) -> None:
     twins = sorted({names[n] for n, key in enumerate(keys) if key and keys.count(key) > 1})
     if twins:
         raise LandingError(
-            f"the header names one column twice: {', '.join(map(repr, twins[:6]))}", reason_code="header",
+            f"the header names one column twice: {', '.join(map(repr, twins[:6]))}",
+            reason_code="header",
             remedy="the source must give every column its own name",
-        )  # fmt: skip
+        )
 
 
 def _find(spec: FeedSpec, names: Sequence[str], keys: Sequence[str]) -> dict[str, int]:

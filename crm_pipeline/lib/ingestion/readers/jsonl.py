@@ -33,9 +33,13 @@ class JsonlReader:
     """One file of JSON objects, a line each. Numbers keep the digits they were written with."""
 
     def __init__(
-        self, spec: FeedSpec, source: IO[bytes], *, is_proven_whole: bool = False,
+        self,
+        spec: FeedSpec,
+        source: IO[bytes],
+        *,
+        is_proven_whole: bool = False,
         block_bytes: int = BLOCK_BYTES,
-    ) -> None:  # fmt: skip
+    ) -> None:
         del is_proven_whole  # a cut-off object never parses, so no line end is needed as proof
         self._spec = spec
         self._skips_blank = spec.format.blank_lines == "skip"
@@ -99,9 +103,10 @@ class JsonlReader:
         self._found.add(key)
         if len(self._found) > KEYS_LIMIT:
             raise LandingError(
-                f"more than {KEYS_LIMIT} different keys", reason_code="too_many_columns",
+                f"more than {KEYS_LIMIT} different keys",
+                reason_code="too_many_columns",
                 remedy="keys must be names, not values",
-            )  # fmt: skip
+            )
         if header_key(key) not in self._known:
             refuse_personal([key])
             self._extras[printable(key, 40)] = None
@@ -114,18 +119,20 @@ class JsonlReader:
             )
         if start == b"[" or line.strip() == b"{":
             raise LandingError(
-                "this is one JSON document, not one object per line", reason_code="unreadable",
+                "this is one JSON document, not one object per line",
+                reason_code="unreadable",
                 remedy="export as JSON lines",
-            )  # fmt: skip
+            )
         try:
             keys = set(parse_strictly(line, _text(line)))
         except (NotStrictError, RecursionError):
             return
         if not any(path[0] in keys for path in self._paths) and keys & ERROR_KEYS:
             raise LandingError(
-                "this is an error message, not data", reason_code="error_body",
+                "this is an error message, not data",
+                reason_code="error_body",
                 remedy="ask the source again; the message is in the raw file",
-            )  # fmt: skip
+            )
 
     def _close(self) -> None:
         """A key that no record has is a renamed or removed column."""
@@ -133,9 +140,10 @@ class JsonlReader:
         missing = sorted(name for name in needed if name.split(".")[0] not in self._found)
         if self._next_record > 1 and self._found and missing:
             raise LandingError(
-                f"no record has {', '.join(map(repr, missing[:8]))}", reason_code="header",
+                f"no record has {', '.join(map(repr, missing[:8]))}",
+                reason_code="header",
                 remedy="check the feed's columns, or mark them optional: true",
-            )  # fmt: skip
+            )
         if self._extras:
             shown = ", ".join(list(self._extras)[:8])
             self.notes.warnings.append(f"unknown columns were not read: {shown}")

@@ -67,15 +67,16 @@ class ParquetReader:
             raise LandingError(
                 f"columns of the wrong type: {'; '.join(dict.fromkeys(wrong))}",
                 reason_code="type_contract",
-                remedy="export with these types, or declare allow: [float] or allow: [naive] on purpose",
+                remedy="export with these types, or declare allow: [float] or [naive] on purpose",
             )
 
 
 def _unreadable() -> LandingError:
     return LandingError(
-        "this is no readable Parquet file", reason_code="unreadable",
+        "this is no readable Parquet file",
+        reason_code="unreadable",
         remedy="deliver it again; it may have been cut off on the way",
-    )  # fmt: skip
+    )
 
 
 _WANTED = {

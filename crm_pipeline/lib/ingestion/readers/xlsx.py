@@ -94,9 +94,10 @@ def check_package(data: bytes) -> None:
     packed = max(1, sum(entry.compress_size for entry in entries))
     if unpacked > UNPACKED_LIMIT or (unpacked > SMALL and unpacked / packed > RATIO_LIMIT):
         raise LandingError(
-            f"the workbook would unpack to {unpacked} bytes", reason_code="archive_limits",
+            f"the workbook would unpack to {unpacked} bytes",
+            reason_code="archive_limits",
             remedy="deliver it as CSV",
-        )  # fmt: skip
+        )
     for entry in entries:
         if entry.filename.startswith(("/", "\\")) or ".." in entry.filename.split("/"):
             raise LandingError(
@@ -123,9 +124,10 @@ def _sheet_rows(spec: FeedSpec, data: bytes) -> Iterator[list[str | None]]:
         raise _unreadable() from error
     if spec.format.sheet and spec.format.sheet not in sheets:
         raise LandingError(
-            f"there is no sheet {spec.format.sheet!r}", reason_code="header",
+            f"there is no sheet {spec.format.sheet!r}",
+            reason_code="header",
             remedy=f"sheets here: {', '.join(sheets)}",
-        )  # fmt: skip
+        )
     sheet = sheets[spec.format.sheet] if spec.format.sheet else (visible or book.worksheets)[0]
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     return _texts(sheet)
@@ -140,7 +142,10 @@ def _texts(sheet: Any) -> Iterator[list[str | None]]:
 
 
 def cell_text(value: Any) -> str | None:
-    """The text of a cell's value. A number longer than a spreadsheet keeps shows that it is rounded."""
+    """The text of a cell's value.
+
+    A number longer than a spreadsheet keeps shows that it is rounded.
+    """
     if value is None or isinstance(value, str):
         return value or None
     if isinstance(value, bool):
@@ -158,6 +163,7 @@ def cell_text(value: Any) -> str | None:
 
 def _unreadable() -> LandingError:
     return LandingError(
-        "this is no readable workbook", reason_code="unreadable",
+        "this is no readable workbook",
+        reason_code="unreadable",
         remedy="open and save it again, or deliver CSV",
-    )  # fmt: skip
+    )

@@ -95,7 +95,7 @@ class Door:
         return report
 
     def take(self, data: bytes | str, name: str = "file.csv") -> FileReport:
-        """Delivers one file, takes it in, and checks the balance against what was really written."""
+        """Delivers one file, takes it in, and checks the balance against what was written."""
         path = self.deliver(data, name)
         before = path.read_bytes()
         (report,) = self.ingest().files
@@ -121,7 +121,9 @@ class Door:
 
     def inbox_rows(self) -> int:
         with self.ledger.connect() as connection:
-            return int(connection.execute(sa.select(sa.func.count(inbox_files.c.feed))).scalar() or 0)
+            return int(
+                connection.execute(sa.select(sa.func.count(inbox_files.c.feed))).scalar() or 0
+            )
 
     def parts(self) -> list[dict[str, Any]]:
         """All records of the active parts."""
@@ -147,7 +149,8 @@ class Door:
         if not paths:
             return []
         with duckdb.connect() as connection:
-            query = "select * exclude (feed, file_sha256, record_number) from read_parquet(?) order by all"
+            query = "select * exclude (feed, file_sha256, record_number) from read_parquet(?)"
+            query += " order by all"
             return connection.execute(query, [paths]).fetchall()
 
     def leftovers(self) -> list[Path]:

@@ -1,5 +1,7 @@
 """JSON lines, Parquet, workbooks and archives: every bad file has one right outcome."""
 
+# ruff: noqa: DTZ001 - parts hold naive UTC
+
 from __future__ import annotations
 
 import datetime as dt
@@ -126,7 +128,9 @@ def test_b35_only_values_of_the_visible_sheet_are_read(make_door: MakeDoor) -> N
 
     door = make_door(XLSX)
     formula = ["A3", "c3", "2026-01-02 11:00:00", "=1+1", "x"]
-    report = door.take(workbook(ROW, ["A2", "c2", "2026-01-02 11:00:00", 1, None], formula, change=change))
+    report = door.take(
+        workbook(ROW, ["A2", "c2", "2026-01-02 11:00:00", 1, None], formula, change=change)
+    )
     # A formula nobody ever calculated has no value; it is never evaluated here.
     assert (report.received, report.written) == (3, 3)
     assert [r["paid_amount"] for r in door.parts()] == [Decimal("12.5"), Decimal("1"), None]
@@ -207,7 +211,10 @@ def test_b39_floats_and_naive_times_can_be_declared(make_door: MakeDoor, tmp_pat
     }
     door = make_door({"format": {"kind": "parquet"}, "columns": columns})
     naive = pa.array([dt.datetime(2026, 1, 2, 10)] * 3, pa.timestamp("us"))
-    three = {name: pa.array([value] * 3) for name, value in (("No", "A"), ("Buyer", "c"), ("Remark", "x"))}
+    three = {
+        name: pa.array([value] * 3)
+        for name, value in (("No", "A"), ("Buyer", "c"), ("Remark", "x"))
+    }
     amounts = pa.array([12.5, 0.1 + 0.2, float("nan")])
     door.take(parquet(tmp_path / "f.parquet", At=naive, Amount=amounts, **three))
     assert door.parts()[0]["ordered_at"] == dt.datetime(2026, 1, 2, 2)
@@ -221,7 +228,15 @@ def test_b39_floats_and_naive_times_can_be_declared(make_door: MakeDoor, tmp_pat
 @pytest.mark.bad_input("B40")
 def test_b40_one_bad_line_costs_one_record(make_door: MakeDoor) -> None:
     door = make_door(JSONL)
-    data = "\ufeff" + line() + "{broken\n" + line(No="A2") + line().strip() * 2 + "\n[1]\n" + line(No="A3").strip()
+    data = (
+        "\ufeff"
+        + line()
+        + "{broken\n"
+        + line(No="A2")
+        + line().strip() * 2
+        + "\n[1]\n"
+        + line(No="A3").strip()
+    )
     report = door.take(data)
     assert (report.received, report.written) == (6, 3)
     assert door.reasons() == [(2, "json", None), (4, "json", None), (5, "json", None)]

@@ -23,11 +23,13 @@ def test_b01_a_utf8_byte_order_mark_is_dropped(door: Door) -> None:
 
 CHINESE = {
     "columns": {
-        "order_id": "订单号", "source_customer_id": "买家", "payment_method": "支付方式",
+        "order_id": "订单号",
+        "source_customer_id": "买家",
+        "payment_method": "支付方式",
         "ordered_at": {"from": "下单时间", "format": "%Y-%m-%d %H:%M:%S"},
         "paid_amount": {"from": "金额", "scale": 2},
     }
-}  # fmt: skip
+}
 CHINESE_CSV = "订单号,买家,下单时间,金额,支付方式\nA1,张三,2026-01-02 10:00:00,12.50,支付宝𠮷\n"
 
 
@@ -73,7 +75,9 @@ def test_b04_utf16_without_a_mark_is_refused(make_door: MakeDoor) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_b04_mixed_encodings_are_refused_whole(make_door: MakeDoor, encoding: str) -> None:
     door = make_door({"format": {"encoding": encoding}})
-    mixed = csv(GOOD.replace("card", "支付")) + OTHER.replace("cash", "现金宝").encode("gbk") + b"\n"
+    mixed = (
+        csv(GOOD.replace("card", "支付")) + OTHER.replace("cash", "现金宝").encode("gbk") + b"\n"
+    )
     assert door.take(mixed).reason_code == "encoding"
     assert door.parts() == []
 
@@ -283,7 +287,9 @@ def test_b25_a_missing_last_line_end_can_be_declared(make_door: MakeDoor) -> Non
 @pytest.mark.bad_input("B71")
 def test_b71_a_field_of_three_megabytes_is_quarantined(door: Door) -> None:
     big = "x" * 3_000_000
-    report = door.take(csv(GOOD, GOOD.replace("card", big), GOOD.replace("card", f'"{big}\n"'), OTHER))
+    report = door.take(
+        csv(GOOD, GOOD.replace("card", big), GOOD.replace("card", f'"{big}\n"'), OTHER)
+    )
     assert (report.received, report.written) == (4, 2)
     assert {code for _, code, _ in door.reasons()} == {"field_too_long"}
     assert all(len(q["raw_record"]) < 30_000 for q in door.quarantine())
@@ -299,10 +305,14 @@ def test_b72_ten_thousand_columns_are_refused(door: Door) -> None:
 def test_b72_one_column_is_a_table(make_door: MakeDoor) -> None:
     columns = {"list_price_amount": None, "product_name": None}
     said = {
-        "feed": "codes", "channel": "shop", "entity": "products", "format": {"kind": "csv"},
-        "timezone": "UTC", "known_at": {"file_name": r"(\d{8})", "format": "%Y%m%d"},
+        "feed": "codes",
+        "channel": "shop",
+        "entity": "products",
+        "format": {"kind": "csv"},
+        "timezone": "UTC",
+        "known_at": {"file_name": r"(\d{8})", "format": "%Y%m%d"},
         "columns": {"sku": "Code", **{k: v for k, v in columns.items() if v}},
-    }  # fmt: skip
+    }
     door = make_door(base=said)
     assert door.take("Code\nA\nB\n", "codes-20260101.csv").written == 2
 
@@ -311,7 +321,13 @@ def test_b72_one_column_is_a_table(make_door: MakeDoor) -> None:
 @pytest.mark.bad_input("B76")
 @pytest.mark.parametrize(
     "text",
-    ["'); DROP TABLE orders; --", "{{ env_var('HOME') }}", "{% for x in y %}", "$$; copy", "a -- b"],
+    [
+        "'); DROP TABLE orders; --",
+        "{{ env_var('HOME') }}",
+        "{% for x in y %}",
+        "$$; copy",
+        "a -- b",
+    ],
 )
 def test_b75_b76_code_in_data_stays_text(door: Door, text: str) -> None:
     door.take(csv(GOOD.replace("card", text)))

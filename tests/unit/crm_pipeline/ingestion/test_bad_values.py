@@ -1,4 +1,9 @@
-"""Texts, ids, numbers, currencies and times: a value is read by the declared rule or quarantined."""
+"""Texts, ids, numbers, currencies and times.
+
+A value is read by the declared rule or quarantined.
+"""
+
+# ruff: noqa: DTZ001 - parts hold naive UTC
 
 from __future__ import annotations
 
@@ -89,14 +94,25 @@ def test_b42_decorated_numbers_are_quarantined_unless_declared(door: Door, text:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ('"1,234.50"', "1234.50"), ("１０.５", "10.5"), ("¥12.00", "12"), ("￥ 3.10", "3.1"),
-        ("12元", "12"), ('"¥1,234,567.89"', "1234567.89"), ("7", "7"),
+        ('"1,234.50"', "1234.50"),
+        ("１０.５", "10.5"),
+        ("¥12.00", "12"),
+        ("￥ 3.10", "3.1"),
+        ("12元", "12"),
+        ('"¥1,234,567.89"', "1234567.89"),
+        ("7", "7"),
     ],
-)  # fmt: skip
+)
 def test_b42_decorated_numbers_are_read_when_declared(
     make_door: MakeDoor, text: str, value: str
 ) -> None:
-    declared = {"from": "Amount", "scale": 2, "thousands": ",", "symbols": ["¥", "元"], "full_width": True}
+    declared = {
+        "from": "Amount",
+        "scale": 2,
+        "thousands": ",",
+        "symbols": ["¥", "元"],
+        "full_width": True,
+    }
     door = make_door({"columns": {"paid_amount": declared}})
     assert reason_of(door, amount(text)) is None
     assert door.parts()[0]["paid_amount"] == Decimal(value)
@@ -107,7 +123,13 @@ def test_b42_decorated_numbers_are_read_when_declared(
 def test_b42_declared_decoration_does_not_excuse_a_wrong_number(
     make_door: MakeDoor, text: str
 ) -> None:
-    declared = {"from": "Amount", "scale": 2, "thousands": ",", "symbols": ["¥", "元"], "full_width": True}
+    declared = {
+        "from": "Amount",
+        "scale": 2,
+        "thousands": ",",
+        "symbols": ["¥", "元"],
+        "full_width": True,
+    }
     door = make_door({"columns": {"paid_amount": declared}})
     assert reason_of(door, amount(text)) == "number"
 
@@ -117,13 +139,18 @@ def test_b42_a_decimal_comma_is_declared_or_wrong(make_door: MakeDoor) -> None:
     comma = {"from": "Amount", "scale": 2, "decimal": ",", "thousands": "."}
     door = make_door({"columns": {"paid_amount": comma}})
     door.take(csv(amount('"1.234,50"'), amount('"7,5"'), amount("7.5"), amount("1.234")))
-    assert [r["paid_amount"] for r in door.parts()] == [Decimal("1234.5"), Decimal("7.5"), Decimal(1234)]
+    assert [r["paid_amount"] for r in door.parts()] == [
+        Decimal("1234.5"),
+        Decimal("7.5"),
+        Decimal(1234),
+    ]
     assert door.reasons() == [(3, "number", "paid_amount")]
 
 
 @pytest.mark.bad_input("B43")
 @pytest.mark.parametrize(
-    "text", ["NaN", "inf", "-inf", "-0", "-0.00", "--5", "1e5", "1E5", "0x10", "5-", "+5", ".5", "5."]
+    "text",
+    ["NaN", "inf", "-inf", "-0", "-0.00", "--5", "1e5", "1E5", "0x10", "5-", "+5", ".5", "5."],
 )
 def test_b43_what_is_no_plain_number_is_quarantined(door: Door, text: str) -> None:
     assert reason_of(door, amount(text)) == "number"
@@ -133,10 +160,15 @@ def test_b43_what_is_no_plain_number_is_quarantined(door: Door, text: str) -> No
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("1000000000000000000", "range"), ("1" + "0" * 400, "range"), ("1000000001", "range"),
-        ("0.001", "decimals"), ("12.345", "decimals"), ("12.340", None), ("12.3", None),
+        ("1000000000000000000", "range"),
+        ("1" + "0" * 400, "range"),
+        ("1000000001", "range"),
+        ("0.001", "decimals"),
+        ("12.345", "decimals"),
+        ("12.340", None),
+        ("12.3", None),
     ],
-)  # fmt: skip
+)
 def test_b44_range_and_decimals_are_judged_before_any_cast(
     door: Door, text: str, reason: str | None
 ) -> None:
@@ -146,8 +178,14 @@ def test_b44_range_and_decimals_are_judged_before_any_cast(
 @pytest.mark.bad_input("B45")
 @pytest.mark.parametrize(
     ("quantity", "price", "reason"),
-    [("-1", "9.99", "negative"), ("0", "9.99", "zero"), ("1", "0", "zero"), ("1", "-1", "negative"), ("1.5", "1", "decimals")],
-)  # fmt: skip
+    [
+        ("-1", "9.99", "negative"),
+        ("0", "9.99", "zero"),
+        ("1", "0", "zero"),
+        ("1", "-1", "negative"),
+        ("1.5", "1", "decimals"),
+    ],
+)
 def test_b45_signs_are_quarantined_unless_declared(
     make_door: MakeDoor, quantity: str, price: str, reason: str
 ) -> None:
@@ -185,7 +223,9 @@ def test_b45_a_record_no_rule_matches_is_quarantined(make_door: MakeDoor) -> Non
 
 @pytest.mark.bad_input("B47")
 def test_b47_unknown_missing_and_mixed_currencies_are_quarantined(make_door: MakeDoor) -> None:
-    door = make_door({"currency": {"from": "Cur", "map": {"GBP": "GBP", "欧元": "EUR"}}}, base=LINES)
+    door = make_door(
+        {"currency": {"from": "Cur", "map": {"GBP": "GBP", "欧元": "EUR"}}}, base=LINES
+    )
     lines = [
         "A1,1,2026-01-02 10:00:00,S1,2,9.99,GBP",
         "A2,1,2026-01-02 10:00:00,S1,2,9.99,",
@@ -202,7 +242,7 @@ def test_b47_unknown_missing_and_mixed_currencies_are_quarantined(make_door: Mak
         (4, "mixed_currency", "currency"),
         (5, "mixed_currency", "currency"),
     ]
-    assert "A4" in [q for q in door.quarantine() if q["record_number"] == 4][0]["raw_record"]
+    assert "A4" in next(q for q in door.quarantine() if q["record_number"] == 4)["raw_record"]
 
 
 def at(text: str) -> str:
@@ -212,8 +252,16 @@ def at(text: str) -> str:
 @pytest.mark.bad_input("B51")
 @pytest.mark.parametrize(
     "text",
-    ["2026-02-30 10:00:00", "2026-13-01 10:00:00", "0000-00-00 00:00:00", "2026-01-02 25:00:00", "2026-01-02", "yesterday", "2026-01-02 10:00:00 x"],
-)  # fmt: skip
+    [
+        "2026-02-30 10:00:00",
+        "2026-13-01 10:00:00",
+        "0000-00-00 00:00:00",
+        "2026-01-02 25:00:00",
+        "2026-01-02",
+        "yesterday",
+        "2026-01-02 10:00:00 x",
+    ],
+)
 def test_b51_days_that_do_not_exist_are_quarantined(door: Door, text: str) -> None:
     assert reason_of(door, at(text)) == "timestamp"
 
@@ -222,10 +270,13 @@ def test_b51_days_that_do_not_exist_are_quarantined(door: Door, text: str) -> No
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("2026-03-01 20:00:01", "future"), ("2026-03-01 19:59:59", None), ("9999-12-31 00:00:00", "future"),
-        ("1970-01-01 08:00:00", "range"), ("1900-01-01 00:00:00", "range"),
+        ("2026-03-01 20:00:01", "future"),
+        ("2026-03-01 19:59:59", None),
+        ("9999-12-31 00:00:00", "future"),
+        ("1970-01-01 08:00:00", "range"),
+        ("1900-01-01 00:00:00", "range"),
     ],
-)  # fmt: skip
+)
 def test_b52_impossible_moments_are_quarantined(door: Door, text: str, reason: str | None) -> None:
     assert reason_of(door, at(text)) == reason
 
@@ -237,7 +288,9 @@ def test_b52_the_future_is_judged_by_the_delivery_time_if_there_is_one(make_door
     by_name.ingest()
     assert by_name.reasons() == [(2, "future", "ordered_at")]
     assert by_name.parts()[0]["known_at"] == datetime(2026, 1, 2, 15, 59, 59)
-    by_column = make_door({"known_at": {"from": "Remark", "format": "%Y-%m-%d %H:%M:%S"}}, name="column")
+    by_column = make_door(
+        {"known_at": {"from": "Remark", "format": "%Y-%m-%d %H:%M:%S"}}, name="column"
+    )
     before, after = "2026-01-02 09:00:00", "2026-01-02 11:00:00"
     by_column.take(csv(GOOD.replace("card", before), GOOD.replace("card", after), GOOD))
     assert by_column.reasons() == [(1, "future", "ordered_at"), (3, "known_at", "known_at")]
@@ -247,18 +300,33 @@ def test_b52_the_future_is_judged_by_the_delivery_time_if_there_is_one(make_door
 @pytest.mark.bad_input("B52")
 def test_b52_sentinels_become_null_by_a_declared_list(make_door: MakeDoor) -> None:
     door = make_door(
-        {"columns": {"birth_date": {"from": "Born", "format": "%Y-%m-%d", "null_values": ["1900-01-01"]}}},
+        {
+            "columns": {
+                "birth_date": {"from": "Born", "format": "%Y-%m-%d", "null_values": ["1900-01-01"]}
+            }
+        },
         base=ACCOUNTS,
     )
-    door.take("Id,Name,Born\n1,a,1900-01-01\n2,b,1970-01-01\n3,c,2027-01-01\n4,d,2026-02-30\n", "p-20260102.csv")
-    assert [(r["birth_date"] and str(r["birth_date"])) for r in door.parts()] == [None, "1970-01-01"]
+    door.take(
+        "Id,Name,Born\n1,a,1900-01-01\n2,b,1970-01-01\n3,c,2027-01-01\n4,d,2026-02-30\n",
+        "p-20260102.csv",
+    )
+    assert [(r["birth_date"] and str(r["birth_date"])) for r in door.parts()] == [
+        None,
+        "1970-01-01",
+    ]
     assert door.reasons() == [(3, "future", "birth_date"), (4, "date", "birth_date")]
 
 
 @pytest.mark.bad_input("B53")
 def test_b53_zones_in_the_text_win_over_the_declared_one(make_door: MakeDoor) -> None:
     door = make_door({"columns": {"ordered_at": {"from": "At", "format": "iso8601"}}})
-    texts = ["2026-01-02T10:00:00+08:00", "2026-01-02T02:00:00Z", "2026-01-02 10:00:00", "2026-01-02T03:00:00+0100"]
+    texts = [
+        "2026-01-02T10:00:00+08:00",
+        "2026-01-02T02:00:00Z",
+        "2026-01-02 10:00:00",
+        "2026-01-02T03:00:00+0100",
+    ]
     door.take(csv(*(at(text) for text in texts)))
     assert {r["ordered_at"] for r in door.parts()} == {datetime(2026, 1, 2, 2)}
     assert len(door.parts()) == 4
@@ -267,7 +335,10 @@ def test_b53_zones_in_the_text_win_over_the_declared_one(make_door: MakeDoor) ->
 @pytest.mark.bad_input("B53")
 def test_b53_an_hour_the_clock_skipped_is_quarantined(make_door: MakeDoor) -> None:
     door = make_door(base=LINES)
-    lines = [LINE.replace("2026-01-02 10:00:00", f"2025-03-30 {hour}:30:00") for hour in ("00", "01", "02")]
+    lines = [
+        LINE.replace("2026-01-02 10:00:00", f"2025-03-30 {hour}:30:00")
+        for hour in ("00", "01", "02")
+    ]
     door.take(csv(*lines, header=LINES_HEADER))
     assert door.reasons() == [(2, "dst_gap", "ordered_at")]
     assert [r["ordered_at"].hour for r in door.parts()] == [0, 1]
@@ -300,7 +371,10 @@ def test_b56_serial_days_and_chinese_days_are_read_when_declared(make_door: Make
     formats = ["excel_serial", "%Y年%m月%d日"]
     door = make_door({"columns": {"ordered_at": {"from": "At", "format": formats}}})
     door.take(csv(at("46023.5"), at("2026年1月2日"), at("2026-01-02 10:00:00")))
-    assert [r["ordered_at"] for r in door.parts()] == [datetime(2026, 1, 1, 4), datetime(2026, 1, 1, 16)]
+    assert [r["ordered_at"] for r in door.parts()] == [
+        datetime(2026, 1, 1, 4),
+        datetime(2026, 1, 1, 16),
+    ]
     assert door.reasons() == [(3, "timestamp", "ordered_at")]
 
 
@@ -348,7 +422,9 @@ def test_b68_names_are_kept_as_written_and_judged_by_length_only(make_door: Make
 
 @pytest.mark.bad_input("B69")
 def test_b69_invisible_characters_leave_keys_and_are_reported(door: Door) -> None:
-    report = door.take(csv(GOOD.replace("A1", "\u200bA\u202e1\u0007").replace("card", "ca\u0007rd")))
+    report = door.take(
+        csv(GOOD.replace("A1", "\u200bA\u202e1\u0007").replace("card", "ca\u0007rd"))
+    )
     record = door.parts()[0]
     assert (record["order_id"], record["payment_method"]) == ("A1", "card")
     assert "invisible" in report.warnings[0]
@@ -368,7 +444,9 @@ def test_b70_one_id_in_two_unicode_forms_is_one_record(door: Door) -> None:
     "text",
     ["ring 13912345678", "id 11010519491231002X", "card 4111111111111111", "to a.b@example.org"],
 )
-def test_b83_personal_data_in_the_wrong_column_is_masked_and_quarantined(door: Door, text: str) -> None:
+def test_b83_personal_data_in_the_wrong_column_is_masked_and_quarantined(
+    door: Door, text: str
+) -> None:
     door.take(csv(GOOD, GOOD.replace("card", text)))
     assert door.reasons() == [(2, "misplaced_personal_data", "payment_method")]
     raw = door.quarantine()[0]["raw_record"]
@@ -376,7 +454,10 @@ def test_b83_personal_data_in_the_wrong_column_is_masked_and_quarantined(door: D
 
 
 @pytest.mark.bad_input("B83")
-@pytest.mark.parametrize("text", ["ring 23912345678", "id 110105194912310021", "no 4111111111111112", "EAN 4006381333931"])
+@pytest.mark.parametrize(
+    "text",
+    ["ring 23912345678", "id 110105194912310021", "no 4111111111111112", "EAN 4006381333931"],
+)
 def test_b83_long_numbers_of_other_kinds_are_no_personal_data(door: Door, text: str) -> None:
     assert reason_of(door, GOOD.replace("card", text)) is None
 
@@ -384,4 +465,7 @@ def test_b83_long_numbers_of_other_kinds_are_no_personal_data(door: Door, text: 
 @pytest.mark.bad_input("B83")
 def test_b83_a_phone_number_as_sku_is_quarantined(make_door: MakeDoor) -> None:
     door = make_door(base=LINES)
-    assert reason_of(door, LINE.replace("S1", "13912345678"), header=LINES_HEADER) == "misplaced_personal_data"
+    assert (
+        reason_of(door, LINE.replace("S1", "13912345678"), header=LINES_HEADER)
+        == "misplaced_personal_data"
+    )

@@ -1,4 +1,7 @@
-"""Killed anywhere, run twice at once, out of space: the next run ends as if nothing had happened."""
+"""Killed anywhere, run twice at once, out of space.
+
+The next run ends as if nothing had happened.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,17 @@ from .door import GOOD, OTHER, Door, csv
 PROJECT = Path(__file__).resolve().parents[4]
 FILES = {"1.csv": csv(GOOD, "bad"), "2.csv": csv(OTHER, OTHER)}
 POINTS = [
-    "raw_copy_before", "raw_copy_during", "raw_copy_after", "part_before", "part_during", "part_after",
-    "quarantine_after", "inbox_row_before", "inbox_row_during", "inbox_row_after",
-]  # fmt: skip
+    "raw_copy_before",
+    "raw_copy_during",
+    "raw_copy_after",
+    "part_before",
+    "part_during",
+    "part_after",
+    "quarantine_after",
+    "inbox_row_before",
+    "inbox_row_during",
+    "inbox_row_after",
+]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -26,7 +37,8 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import ingest_feed
 from crm_pipeline.lib.ledger import open_ledger
 home = CrmHome(Path(sys.argv[1]) / "home")
-report = ingest_feed(home, open_ledger(home), feed(), Path(sys.argv[1]) / "landing", received_at=NOW)
+landing = Path(sys.argv[1]) / "landing"
+report = ingest_feed(home, open_ledger(home), feed(), landing, received_at=NOW)
 assert report.is_balanced
 print(report.received, report.written, report.quarantined)
 """
@@ -80,7 +92,10 @@ def test_f01_f02_killed_anywhere_the_next_run_ends_the_same(
 
 @pytest.mark.parametrize("point", ["raw_copy_during", "part_during", "inbox_row_during"])
 def test_f06_a_full_disk_is_a_clear_error_and_no_refusal(
-    tmp_path: Path, undisturbed: list[tuple[object, ...]], point: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    undisturbed: list[tuple[object, ...]],
+    point: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from crm_pipeline.lib import failpoints
 
@@ -102,7 +117,10 @@ def test_f13_two_ingests_at_once_both_end_well(
 ) -> None:
     door = filled(tmp_path / "two")
     # Both wait before their first inbox row, so that each has done all the work of the other.
-    both = [start(tmp_path / "two", CRM_FAIL="inbox_row_before:sleep", CRM_FAIL_SECONDS="2") for _ in range(2)]
+    both = [
+        start(tmp_path / "two", CRM_FAIL="inbox_row_before:sleep", CRM_FAIL_SECONDS="2")
+        for _ in range(2)
+    ]
     for process in both:
         _, errors = process.communicate(timeout=90)
         assert process.returncode == 0, errors
@@ -113,7 +131,9 @@ def test_f13_two_ingests_at_once_both_end_well(
 
 
 @pytest.mark.parametrize("folder", ["raw", "conformed"])
-def test_f07_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path, folder: str) -> None:
+def test_f07_a_folder_that_cannot_be_written_is_an_error_that_names_it(
+    tmp_path: Path, folder: str
+) -> None:
     door = filled(tmp_path / "closed")
     target = getattr(door.home, folder)
     target.rmdir()

@@ -1,4 +1,4 @@
-"""The fast and the strict way through CSV give the same records, for any bytes and any block size."""
+"""Fast and strict reading of CSV give the same records, for any bytes and any block size."""
 
 from __future__ import annotations
 
@@ -20,18 +20,45 @@ COLUMNS = ["a", "b", "c"]
 SPEC = feed(
     {
         "columns": {
-            "order_id": "a", "source_customer_id": "b", "paid_amount": {"from": "c", "scale": 2},
-            "ordered_at": {"from": "a", "format": "%Y"}, "payment_method": None,
+            "order_id": "a",
+            "source_customer_id": "b",
+            "paid_amount": {"from": "c", "scale": 2},
+            "ordered_at": {"from": "a", "format": "%Y"},
+            "payment_method": None,
         }
     }
-)  # fmt: skip
+)
 OPTIONS = [
     SPEC,
-    feed({"format": {"blank_lines": "skip", "comment": "#", "final_newline": "optional"}, "columns": SPEC.model_dump(by_alias=True, exclude_unset=True)["columns"]}),
-]  # fmt: skip
+    feed(
+        {
+            "format": {"blank_lines": "skip", "comment": "#", "final_newline": "optional"},
+            "columns": SPEC.model_dump(by_alias=True, exclude_unset=True)["columns"],
+        }
+    ),
+]
 
 tokens = st.sampled_from(
-    [",", '"', '""', "\n", "\r\n", "\r", "\0", "#", " ", "é", "合计", "x", "1", ",,", '","', "a,b,c\n", '"q",', '\n"']
+    [
+        ",",
+        '"',
+        '""',
+        "\n",
+        "\r\n",
+        "\r",
+        "\0",
+        "#",
+        " ",
+        "é",
+        "合计",
+        "x",
+        "1",
+        ",,",
+        '","',
+        "a,b,c\n",
+        '"q",',
+        '\n"',
+    ]
 )
 fields = st.text(alphabet=st.sampled_from('ab1 é,"\n\r#'), max_size=6)
 
@@ -41,7 +68,9 @@ def quoted(text: str) -> str:
 
 
 rows = st.lists(fields.map(quoted) | st.sampled_from(["x", "", "1.5"]), min_size=1, max_size=4)
-well_formed = st.lists(rows.map(",".join), max_size=8).map(lambda lines: "".join(f"{x}\n" for x in lines))
+well_formed = st.lists(rows.map(",".join), max_size=8).map(
+    lambda lines: "".join(f"{x}\n" for x in lines)
+)
 anything = st.lists(tokens, max_size=40).map("".join)
 
 
@@ -66,7 +95,12 @@ def read(data: bytes, spec: FeedSpec, *, use_fast: bool, block_bytes: int) -> An
 
 @pytest.mark.requirement("ING-3")
 @settings(max_examples=400, deadline=None)
-@given(body=anything | well_formed, size=st.integers(1, 64), option=st.sampled_from(OPTIONS), tail=st.binary(max_size=3))
+@given(
+    body=anything | well_formed,
+    size=st.integers(1, 64),
+    option=st.sampled_from(OPTIONS),
+    tail=st.binary(max_size=3),
+)
 @example(body='"a"\n', size=2, option=SPEC, tail=b"")
 @example(body='x,"y\nz",1\n', size=3, option=SPEC, tail=b"")
 @example(body='x,"y,1\nx,y,1\n', size=4, option=SPEC, tail=b"")

@@ -27,7 +27,13 @@ def manifest(door: Door, name: str = "file.csv", **said: object) -> None:
 @pytest.mark.bad_input("B26")
 def test_b26_a_manifest_that_agrees_lets_the_file_in(door: Door) -> None:
     totals = {"Amount": "19.50"}
-    manifest(door, size=len(DATA) - 1, sha256=hashlib.sha256(DATA[:-1]).hexdigest(), records=2, control_totals=totals)
+    manifest(
+        door,
+        size=len(DATA) - 1,
+        sha256=hashlib.sha256(DATA[:-1]).hexdigest(),
+        records=2,
+        control_totals=totals,
+    )
     # The manifest proves the file whole, so the missing last line end is no cut.
     assert door.take(DATA[:-1]).written == 2
 
@@ -73,8 +79,12 @@ def test_b27_a_file_without_companion_must_be_at_rest(door: Door) -> None:
 
 
 @pytest.mark.bad_input("B27")
-@pytest.mark.parametrize(("completion", "ending"), [("done", ".done"), ("manifest", ".manifest.json")])
-def test_b27_a_declared_companion_is_waited_for(make_door: MakeDoor, completion: str, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("completion", "ending"), [("done", ".done"), ("manifest", ".manifest.json")]
+)
+def test_b27_a_declared_companion_is_waited_for(
+    make_door: MakeDoor, completion: str, ending: str
+) -> None:
     door = make_door({"completion": completion})
     door.deliver(DATA)
     assert [f.outcome for f in door.ingest().files] == ["waiting"]
@@ -136,8 +146,18 @@ def test_an_unchanged_file_is_not_even_opened(door: Door, monkeypatch: pytest.Mo
 @pytest.mark.bad_input("B33")
 @pytest.mark.parametrize(
     "name",
-    [";rm -rf ~.csv", "a\nb.csv", "%00.csv", "'; drop table x;--.csv", "🙂.csv", "a\u202evsc.csv", "x" * 251 + ".csv", "$(id).csv", " .csv"],
-)  # fmt: skip
+    [
+        ";rm -rf ~.csv",
+        "a\nb.csv",
+        "%00.csv",
+        "'; drop table x;--.csv",
+        "🙂.csv",
+        "a\u202evsc.csv",
+        "x" * 251 + ".csv",
+        "$(id).csv",
+        " .csv",
+    ],
+)
 def test_b33_hostile_names_are_only_names(door: Door, name: str) -> None:
     report = door.take(DATA, name)
     assert report.written == 2
@@ -158,7 +178,9 @@ def test_b33_a_name_of_broken_bytes_is_only_a_name(door: Door) -> None:
 
 
 @pytest.mark.bad_input("B34")
-def test_b34_links_pipes_and_folders_are_refused_and_never_opened(door: Door, tmp_path: Path) -> None:
+def test_b34_links_pipes_and_folders_are_refused_and_never_opened(
+    door: Door, tmp_path: Path
+) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_bytes(DATA)
     (door.inbox / "link.csv").symlink_to(secret)
@@ -183,7 +205,9 @@ def test_b34_a_link_swapped_in_after_the_scan_is_not_followed(door: Door, tmp_pa
     path.symlink_to(secret)
     with pytest.raises((raw_store.ChangedUnderneathError, Exception)) as caught:
         raw_store.keep(door.home, sighting)
-    assert "cannot be opened" in str(caught.value) or caught.type is raw_store.ChangedUnderneathError
+    assert (
+        "cannot be opened" in str(caught.value) or caught.type is raw_store.ChangedUnderneathError
+    )
     assert not list(door.home.raw.rglob("*.zst"))
 
 
@@ -197,7 +221,10 @@ def test_one_broken_file_does_not_stop_the_others(door: Door) -> None:
 
 
 def test_what_is_pending_is_known_without_doing_it(door: Door) -> None:
-    assert not has_files(door.spec, door.landing) and list_pending(door.ledger, door.spec, door.landing) == []
+    assert (
+        not has_files(door.spec, door.landing)
+        and list_pending(door.ledger, door.spec, door.landing) == []
+    )
     door.deliver(DATA)
     marks = list_pending(door.ledger, door.spec, door.landing)
     assert len(marks) == 1 and marks == list_pending(door.ledger, door.spec, door.landing)

@@ -85,7 +85,10 @@ def test_b59_b60_an_id_keeps_its_record_id_and_its_content_its_hash(door: Door) 
     door.ingest()
     rows = {(r["order_id"], str(r["paid_amount"])): r for r in door.parts()}
     assert len(door.parts()) == 4
-    ids = {(r["order_id"]): {s["record_id"] for s in door.parts() if s["order_id"] == r["order_id"]} for r in door.parts()}
+    ids = {
+        (r["order_id"]): {s["record_id"] for s in door.parts() if s["order_id"] == r["order_id"]}
+        for r in door.parts()
+    }
     assert all(len(found) == 1 for found in ids.values()) and ids["A1"] != ids["A2"]
     changed = {rows["A2", "7.000000"]["content_hash"], rows["A2", "8.000000"]["content_hash"]}
     assert len(changed) == 2
@@ -104,12 +107,20 @@ def test_a_record_id_is_of_channel_and_entity_not_of_feed_and_file(make_door: Ma
 
 def test_absent_and_empty_neighbours_are_told_apart_in_the_hash(make_door: MakeDoor) -> None:
     door = make_door({"columns": {"store_id": "Store"}})
-    door.take(csv(GOOD.replace(",card", ",x,"), GOOD.replace(",card", ",,x"), header="No,Buyer,At,Amount,Remark,Store"))
+    door.take(
+        csv(
+            GOOD.replace(",card", ",x,"),
+            GOOD.replace(",card", ",,x"),
+            header="No,Buyer,At,Amount,Remark,Store",
+        )
+    )
     assert len({r["content_hash"] for r in door.parts()}) == 2
 
 
 @pytest.mark.requirement("ING-5")
-def test_equal_lines_of_a_document_are_numbered_and_the_larger_count_wins(make_door: MakeDoor) -> None:
+def test_equal_lines_of_a_document_are_numbered_and_the_larger_count_wins(
+    make_door: MakeDoor,
+) -> None:
     door = make_door(NUMBERED, base=LINES)
     twice = csv(line("A1"), line("A2"), line("A1"), header=HEADER)
     thrice = csv(line("A1"), line("A1"), line("A1"), header=HEADER)
@@ -145,26 +156,40 @@ def test_a_batch_keeps_the_pieces_of_a_cut_document_apart(make_door: MakeDoor) -
 
 def test_a_version_column_is_read(make_door: MakeDoor) -> None:
     door = make_door({"version": {"from": "V", "format": "%Y-%m-%d %H:%M:%S"}})
-    door.take(csv(f"{GOOD},2026-01-03 08:00:00", f"{OTHER},later", header="No,Buyer,At,Amount,Remark,V"))
+    door.take(
+        csv(f"{GOOD},2026-01-03 08:00:00", f"{OTHER},later", header="No,Buyer,At,Amount,Remark,V")
+    )
     assert str(door.parts()[0]["source_version"]) == "2026-01-03 00:00:00"
     assert door.reasons() == [(2, "version", "source_version")]
 
 
 CONSENTS: dict[str, Any] = {
-    "feed": "agreed", "channel": "shop", "entity": "consents", "format": {"kind": "csv"},
-    "timezone": "Europe/London", "known_at": {"event": "occurred_at"},
+    "feed": "agreed",
+    "channel": "shop",
+    "entity": "consents",
+    "format": {"kind": "csv"},
+    "timezone": "Europe/London",
+    "known_at": {"event": "occurred_at"},
     "columns": {
-        "source_customer_id": "Id", "contact_kind": {"value": "email"},
-        "contact_value": {"from": "Mail", "case": "lower"}, "purpose": "Purpose",
-        "consent_channel": {"value": "email"}, "action": "Action",
+        "source_customer_id": "Id",
+        "contact_kind": {"value": "email"},
+        "contact_value": {"from": "Mail", "case": "lower"},
+        "purpose": "Purpose",
+        "consent_channel": {"value": "email"},
+        "action": "Action",
         "occurred_at": {"from": "At", "format": "%Y-%m-%d %H:%M:%S"},
     },
-}  # fmt: skip
+}
 
 
 def test_consents_are_posted_before_the_file_counts(make_door: MakeDoor) -> None:
     door = make_door(base=CONSENTS)
-    door.deliver(csv("7,A@example.org,marketing,granted,2026-01-02 10:00:00", header="Id,Mail,Purpose,Action,At"))
+    door.deliver(
+        csv(
+            "7,A@example.org,marketing,granted,2026-01-02 10:00:00",
+            header="Id,Mail,Purpose,Action,At",
+        )
+    )
     with pytest.raises(ConfigError, match="post_consents"):
         door.ingest()
 
