@@ -66,14 +66,15 @@ def find_withdrawals(
     """
     found: dict[tuple[str, str], dt.datetime] = {}
     tokens: dict[str, set[tuple[str, str]]] = {}
-    wanted = sorted(set(accounts))
-    pair = sa.tuple_(consents.c.channel, consents.c.source_customer_id)
-    for start in range(0, len(wanted), CHUNK):
+    wanted = set(accounts)
+    sources = sorted({source for _, source in wanted})
+    for start in range(0, len(sources), CHUNK):
         query = sa.select(
             consents.c.channel, consents.c.source_customer_id, consents.c.contact_token
-        ).where(pair.in_(wanted[start : start + CHUNK]))
-        for row in connection.execute(query.distinct()):
-            tokens.setdefault(row.contact_token, set()).add((row.channel, row.source_customer_id))
+        ).where(consents.c.source_customer_id.in_(sources[start : start + CHUNK]))
+        for account_channel, source, token in connection.execute(query.distinct()):
+            if (account_channel, source) in wanted:
+                tokens.setdefault(token, set()).add((account_channel, source))
     for token, state in find_consents(connection, tokens, purpose, channel).items():
         if state.is_granted:
             continue

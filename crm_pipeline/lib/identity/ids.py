@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +84,17 @@ def read_accounts(home: CrmHome, ledger: sa.Engine) -> pa.Table:
 
 def mint_id(channel: str, source_customer_id: str, key: bytes) -> str:
     """The id a new account gets: ``c`` and 20 hex digits of a keyed hash."""
-    message = f"{channel}{SEPARATOR}{source_customer_id}".encode()
-    return "c" + hmac.digest(key, message, hashlib.sha256).hex()[:ID_HEX]
+    return _mint_ids([channel], [source_customer_id], key)[0]
+
+
+def _mint_ids(channels: Sequence[str], sources: Sequence[str], key: bytes) -> list[str]:
+    keyed = hmac.new(key, digestmod=hashlib.sha256)
+    ids = []
+    for channel, source in zip(channels, sources, strict=True):
+        digest = keyed.copy()  # a third of the time of setting the key up for every account
+        digest.update(f"{channel}{SEPARATOR}{source}".encode())
+        ids.append("c" + digest.hexdigest()[:ID_HEX])
+    return ids
 
 
 def _utc_now() -> dt.datetime:
@@ -136,7 +146,7 @@ def _split(accounts: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Table]:
 def _mint(unknown: pa.Table, key: bytes) -> pa.Table:
     channels = unknown.column("channel").to_pylist()
     sources = unknown.column("source_customer_id").to_pylist()
-    ids = [mint_id(channel, source, key) for channel, source in zip(channels, sources, strict=True)]
+    ids = _mint_ids(channels, sources, key)
     return unknown.set_column(2, "customer_id", pa.array(ids, pa.string()))
 
 

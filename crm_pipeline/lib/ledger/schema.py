@@ -106,6 +106,7 @@ consents = sa.Table(
 sa.Index(
     "consents_by_contact", consents.c.contact_token, consents.c.purpose, consents.c.consent_channel
 )
+sa.Index("consents_by_account", consents.c.source_customer_id, consents.c.channel)
 
 claims = sa.Table(
     "claims",

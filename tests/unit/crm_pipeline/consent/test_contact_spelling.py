@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crm_pipeline.lib.consent import normalise_contact, tokenise_contact
 
@@ -86,3 +89,19 @@ def test_a_token_depends_on_the_key_and_on_the_kind() -> None:
         tokenise_contact("phone", "ann@example.org", key=KEY).token,
     }
     assert len(tokens) == 3
+
+
+@given(
+    st.from_regex(r"[a-z0-9.+_-]{1,70}", fullmatch=True),
+    st.from_regex(r"[a-z0-9.-]{1,70}", fullmatch=True),
+    st.sampled_from(["", ".com", ".cn", ".test", ".local", ".onion", ".arpa", ".c", ".xn--p1ai"]),
+)
+def test_plain_addresses_are_judged_as_the_library_judges_them(
+    local: str, domain: str, ending: str
+) -> None:
+    value = f"{local}@{domain}{ending}"
+    try:
+        expected = validate_email(value, check_deliverability=False).normalized.casefold()
+    except EmailNotValidError:
+        expected = None
+    assert normalise_contact("email", value)[0] == expected

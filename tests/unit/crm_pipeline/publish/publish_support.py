@@ -59,5 +59,6 @@ def fill_warehouse(
 
 def publish(home: CrmHome, build_id: str, **overrides: object) -> Manifest:
     """Publishes the home's warehouse with plain defaults."""
-    values: dict = {"as_of": AS_OF, "inputs": INPUTS, "created_at": NOON, **overrides}
+    plain: dict = {"as_of": AS_OF, "inputs": INPUTS, "created_at": NOON, "with_result_hash": False}
+    values = {**plain, **overrides}
     return publish_build(home, home.warehouse, build_id=build_id, **values)

@@ -59,7 +59,7 @@ def test_a_reader_in_a_loop_sees_whole_builds_during_thirty_publishes(tmp_path: 
                     "from range(4) as t(i)"
                 )
             moment = NOON + dt.timedelta(hours=9 * number)
-            publish(home, f"b{number}", created_at=moment, with_result_hash=False)
+            publish(home, f"b{number}", created_at=moment)
     finally:
         stop.touch()
     for reader in readers:
