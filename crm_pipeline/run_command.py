@@ -21,6 +21,7 @@ from crm_pipeline.lib.ingestion.pending import has_files, list_pending
 from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.publish import current_manifest
+from crm_pipeline.lib.recover import recover
 from crm_pipeline.lib.reporting.summary import summarise
 from crm_pipeline.lib.scoring.registry import newest_records
 from crm_pipeline.lib.settings import HomeSettings, remember, resolve
@@ -118,7 +119,16 @@ def replay_feeds(home: CrmHome, feed: str | None) -> None:
 
 
 def recover_home(home: CrmHome) -> None:
-    """Clears what a crash left behind."""
+    """Clears what a crash left behind, and says what it was."""
+    found = recover(home, open_ledger(home), now=time.time())
+    if found.is_clean:
+        print("nothing was left behind")
+        return
+    print(f"temporary files removed: {found.temporary_files}")
+    print(f"unfinished builds removed: {', '.join(found.unfinished_builds) or 'none'}")
+    print(f"scratch warehouses removed: {', '.join(found.scratch_files) or 'none'}")
+    for batch in found.unfinished_batches:
+        print(f"batch {batch} was claimed but not recorded: the journey's batch job ends it")
 
 
 def _has_new_files(home: CrmHome, feeds: Sequence[FeedSpec], settings: HomeSettings) -> bool:

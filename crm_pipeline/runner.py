@@ -17,7 +17,7 @@ import dagster as dg
 import duckdb
 
 from crm_pipeline.definitions import defs
-from crm_pipeline.lib.errors import CrmError
+from crm_pipeline.lib.errors import ConfigError, CrmError
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.ingestion.entities import empty_relations
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, resolve_as_of
@@ -94,8 +94,22 @@ def resolve_day(deployment: Deployment, wanted: str | None) -> str:
         # Views in memory: looking for the day must not need the lease of the warehouse.
         snapshot = export_snapshot(deployment.ledger, Path(folder) / "snapshot")
         create_source_views(connection, home, snapshot, empty_relations())
+        if rule == "latest":
+            _refuse_no_orders(connection, deployment)
         day = resolve_as_of(connection, rule, settings.zone, datetime.now(UTC))
     return day.isoformat()
+
+
+def _refuse_no_orders(connection: duckdb.DuckDBPyConnection, deployment: Deployment) -> None:
+    """A build of nothing would be dated today and make every later order a thing of the past."""
+    orders = "select 1 from conformed.order_lines union all select 1 from conformed.orders limit 1"
+    if not connection.execute(orders).fetchall():
+        raise ConfigError(
+            "no order has been accepted yet, so there is no latest business day to build",
+            where=str(deployment.landing),
+            remedy="put files into one subfolder per feed (refused files are named above), "
+            "or name a day with --as-of YYYY-MM-DD",
+        )
 
 
 def evaluate_outreach_sensors(

@@ -9,16 +9,24 @@ from dataclasses import dataclass
 from typing import Self
 
 import dagster as dg
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from crm_pipeline.lib.ingestion.expectations import validate_parts
-from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed
+from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed, load_feed
 from crm_pipeline.lib.progress import say
 from crm_pipeline.resources import Clock, Deployment
 
 BALANCE = "received_equals_written_plus_quarantined"
 REFUSED = "no_file_was_refused"
 EXPECTATIONS = "landing_expectations_hold"
+
+
+class FeedAttributes(BaseModel):
+    """What Dagster may see of a feed's YAML before our own strict reader takes it whole."""
+
+    model_config = ConfigDict(extra="allow")
+
+    feed: str
 
 
 @dataclass
@@ -32,13 +40,14 @@ class ChannelFeed(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        return FeedSpec
+        return FeedAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        if not isinstance(attributes, FeedSpec):
+        """Reads the file again by ``load_feed``, which names file, line and remedy."""
+        if not isinstance(attributes, FeedAttributes):
             raise TypeError(f"a ChannelFeed needs attributes, found {attributes!r}")
-        return cls(spec=attributes)
+        return cls(spec=load_feed(context.path / "defs.yaml", attributes.feed))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         spec = self.spec

@@ -84,8 +84,16 @@ def mapping_of(spec: FeedSpec, column: Column) -> ColumnMapping | None:
     return spec.columns.get(column.name)
 
 
+@dataclass(frozen=True)
+class Conformed:
+    """A batch after conversion: the good rows, and the others by place with ``reason|column``."""
+
+    good: pa.Table
+    problems: Sequence[tuple[int, str]]
+
+
 class Conformer:
-    """Turns the batches of one file into typed rows in the table ``typed``."""
+    """Turns the batches of one file into typed rows."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, spec: FeedSpec, facts: FileFacts
@@ -94,11 +102,9 @@ class Conformer:
         self._cells = list(cells_of(spec))
         self._lexicon_query = lexicon_query(spec, facts, "distinct_cells")
         self.changed_count = 0
-        columns = ", ".join(f"{name} {kind}" for name, kind in typed_columns(spec))
-        connection.execute(f"create or replace temp table typed ({columns}, occurrence integer)")
 
-    def take(self, cells: pa.Table, positions: Mapping[str, int]) -> None:
-        """Adds a batch to ``typed``; the rows keep the order of the file."""
+    def take(self, cells: pa.Table, positions: Mapping[str, int]) -> Conformed:
+        """Converts a batch; the rows keep the order of the file."""
         lexicons = self._convert(self._encode(cells, positions))
         arrays: dict[str, pa.ChunkedArray] = {"record_number": cells["record_number"]}
         judged: list[str] = []
@@ -111,12 +117,37 @@ class Conformer:
             if lexicon.problems is not None:
                 arrays[f"p_{name}"] = _spread(lexicon.codes, lexicon.problems)
                 judged.append(f"p_{name} || '|{name}'")
-        self._connection.register("spread_cells", pa.table(arrays))
-        self._connection.execute(
-            "insert into typed select *, 1 from "
-            f"({rows_query(self._spec, self._facts, judged, 'spread_cells')})"
-        )
-        self._connection.unregister("spread_cells")
+        spread = pa.table(arrays)
+        query = rows_query(self._spec, self._facts, judged, "spread_cells")
+        return self._split(spread, self._run(query, "spread_cells", spread))
+
+    def _split(self, spread: pa.Table, found: pa.Table) -> Conformed:
+        if not found["record_number"].equals(spread["record_number"]):
+            raise RuntimeError("the engine changed the order of the rows")
+        columns = {
+            name: found[name] if name in found.column_names else spread[source]
+            for name, source in _row_columns(self._spec)
+        }
+        rows = pa.table(columns)
+        is_bad = pc.is_valid(found["problem"])
+        if not pc.any(is_bad).as_py():
+            return Conformed(rows, ())
+        places = pc.indices_nonzero(is_bad)
+        reasons = found["problem"].take(places).to_pylist()
+        problems = list(zip(places.to_pylist(), reasons, strict=True))
+        return Conformed(rows.filter(pc.invert(is_bad)), problems)
+
+    def identify(self, rows: pa.Table) -> pa.Array:
+        """The record ids of rows with content hash and, for numbered lines, ``occurrence``."""
+        query = f"select {record_id(self._spec)} as record_id from identified"
+        return self._run(query, "identified", rows)["record_id"]
+
+    def _run(self, query: str, name: str, relation: pa.Table) -> pa.Table:
+        self._connection.register(name, relation)
+        try:
+            return self._connection.sql(query).to_arrow_table()
+        finally:
+            self._connection.unregister(name)
 
     def _encode(
         self, cells: pa.Table, positions: Mapping[str, int]
@@ -152,9 +183,7 @@ class Conformer:
         for name, (_, cleaned) in encoded.items():
             padding = pa.nulls(longest - len(cleaned.cells), pa.string())
             table[f"t_{name}"] = pa.concat_arrays([cleaned.cells, padding])
-        self._connection.register("distinct_cells", pa.table(table))
-        found = self._connection.sql(self._lexicon_query).to_arrow_table().combine_chunks()
-        self._connection.unregister("distinct_cells")
+        found = self._run(self._lexicon_query, "distinct_cells", pa.table(table))
         return {cell.name: _lexicon(cell, *encoded[cell.name], found) for cell in self._cells}
 
 
@@ -191,9 +220,17 @@ def _first(column: pa.ChunkedArray, count: int) -> pa.Array:
 
 
 def _spread(codes: pa.ChunkedArray, distinct: pa.Array) -> pa.ChunkedArray:
-    return pa.chunked_array(
-        [distinct.take(chunk.indices) for chunk in codes.chunks], type=distinct.type
-    )
+    """The values of all rows. Texts stay coded, so that nothing has to find them again."""
+    indices = [chunk.indices for chunk in codes.chunks]
+    if not pa.types.is_string(distinct.type):
+        return pa.chunked_array([distinct.take(i) for i in indices], type=distinct.type)
+    if distinct.null_count:  # a code of null has to be a null code
+        places = pa.array(range(len(distinct)), pa.int32())
+        present = pc.if_else(distinct.is_valid(), places, pa.scalar(None, pa.int32()))
+        indices = [present.take(i) for i in indices]
+        distinct = distinct.fill_null("")
+    coded = [pa.DictionaryArray.from_arrays(i, distinct) for i in indices]
+    return pa.chunked_array(coded, type=pa.dictionary(pa.int32(), pa.string()))
 
 
 def _total_rows(spec: FeedSpec, cells: pa.Table) -> pa.ChunkedArray | None:
@@ -341,11 +378,18 @@ def _test(column: Column, condition: Condition) -> str:
 # -------------------------------------------------------------------------------- rows
 
 
-def typed_columns(spec: FeedSpec) -> list[tuple[str, str]]:
-    """Names and types of the rows query's result."""
-    columns = [("record_number", "bigint"), ("problem", "varchar"), ("content_hash", "varchar")]
-    columns += [("source_version", "timestamp"), ("known_at", "timestamp"), ("batch", "varchar")]
-    return columns + [(c.name, c.sql_type) for c in spec.contract.columns]
+def _row_columns(spec: FeedSpec) -> Iterator[tuple[str, str]]:
+    """Columns of a conformed row, with their names among the spread values."""
+    yield "record_number", "record_number"
+    yield "content_hash", "content_hash"
+    if spec.is_numbered:
+        yield "line_hash", "line_hash"
+    if spec.key and spec.key.batch:
+        yield "batch", "v_batch"
+    yield "source_version", "v_source_version"
+    yield "known_at", "v_known_at"
+    for column in spec.contract.columns:
+        yield column.name, value_name(column)
 
 
 def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation: str) -> str:
@@ -357,22 +401,31 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
         relation: the table of spread values.
         judged: expressions giving ``reason|column`` or null, of the columns with any problem.
     """
-    contract = [f"{value_name(c)} as {c.name}" for c in spec.contract.columns]
-    problems = [*judged, *_late_problems(spec), *_rule_problems(spec), "null"]
-    version = "v_source_version" if spec.version else "cast(null as timestamp)"
-    batch = "v_batch" if spec.key and spec.key.batch else "cast(null as varchar)"
+    problems = [*judged, *_late_problems(spec), *_rule_problems(spec)]
+    selected = [
+        "record_number",
+        f"coalesce({', '.join(problems)}, null) as problem" if problems else _NO_PROBLEM,
+        f"{content_hash(spec)} as content_hash",
+        f"{_known_at(spec, facts)} as known_at",
+        *(f"{value_name(c)} as {c.name}" for c in spec.contract.columns if not _is_read(spec, c)),
+    ]
+    if not spec.version:
+        selected.append("cast(null as timestamp) as source_version")
+    if spec.is_numbered:  # only to find lines that may be equal
+        batch = ", v_batch" if spec.key and spec.key.batch else ""
+        selected.append(f"hash(content_hash{batch}) as line_hash")
     return f"""
 with valued as (select *, {", ".join(_unmapped(spec))} from {relation})
-select
-    record_number,
-    coalesce({", ".join(problems)}) as problem,
-    {content_hash(spec)} as content_hash,
-    {version} as source_version,
-    {_known_at(spec, facts)} as known_at,
-    {batch} as batch,
-    {", ".join(contract)}
-from valued
+select {", ".join(selected)} from valued
 """
+
+
+_NO_PROBLEM = "cast(null as varchar) as problem"
+
+
+def _is_read(spec: FeedSpec, column: Column) -> bool:
+    mapping = mapping_of(spec, column)
+    return mapping is not None and mapping.source is not None
 
 
 def _unmapped(spec: FeedSpec) -> list[str]:
@@ -462,7 +515,7 @@ def _hash(parts: Sequence[str]) -> str:
 
 
 def record_id(spec: FeedSpec) -> str:
-    """SQL of the record's own id over a row of ``typed``.
+    """SQL of the record's own id over a conformed row.
 
     It covers channel, entity and natural key, never feed or file. For numbered lines the key is
     document, content and count; the content hash covers the first two.

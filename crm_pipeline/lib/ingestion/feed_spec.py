@@ -291,6 +291,12 @@ class KeySpec(_Strict):
 class FeedSpec(_Strict):
     """One feed of one channel: which files, how they are read, which entity they become."""
 
+    like: str | None = Field(
+        default=None,
+        description="an earlier feed of the same file whose attributes hold here too, "
+        "except those given; its columns one by one",
+        examples=["tmall_orders"],
+    )
     feed: str = Field(
         pattern=NAME,
         description="unique name of the feed, also the asset's",
@@ -399,7 +405,7 @@ class FeedSpec(_Strict):
 @cache
 def _contract_hash(dumped: str, entity: str) -> str:
     said = json.loads(dumped)
-    for key in ("folder", "files", "description", "completion"):
+    for key in ("like", "folder", "files", "description", "completion"):
         said.pop(key, None)
     text = json.dumps([PARSER_VERSION, repr(entities.ENTITIES[entity]), said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,7 +6,8 @@ Not here: what one feed may say (``feed_spec``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crm_pipeline.lib.errors import ConfigError
@@ -43,6 +44,7 @@ def load_feed(path: Path, feed: str) -> FeedSpec:
 
 def feeds_in(path: Path) -> Iterator[tuple[FeedSpec, YamlDocument]]:
     """The feeds of one file, each from a document of its own."""
+    said: dict[str, YamlDocument] = {}
     for document in load_documents(path):
         if not isinstance(document.data, dict) or "type" not in document.data:
             raise ConfigError(
@@ -53,7 +55,32 @@ def feeds_in(path: Path) -> Iterator[tuple[FeedSpec, YamlDocument]]:
         if str(document.data["type"]).rsplit(".", 1)[-1] != "ChannelFeed":
             continue
         _check_frame(document)
-        yield validate(FeedSpec, document, ("attributes",)), document
+        whole = _with_likeness(document, said)
+        spec = validate(FeedSpec, whole, ("attributes",))
+        said[spec.feed] = whole
+        yield spec, whole
+
+
+def _with_likeness(document: YamlDocument, said: Mapping[str, YamlDocument]) -> YamlDocument:
+    """The document with what it takes over from an earlier feed of its file (``like``).
+
+    Two editions of one export differ in a few headers; their rules must stand in one place.
+    """
+    own = dict(document.data["attributes"])
+    if "like" not in own:
+        return document
+    if own["like"] not in said:
+        known = ", ".join(said) or "none before this one"
+        problem = Problem(
+            ("attributes", "like"),
+            f"no earlier feed of this file is called {own['like']!r}",
+            f"name one of: {known}",
+        )
+        raise refusal(document, [problem])
+    taken = said[own["like"]].data["attributes"]
+    columns = {**taken.get("columns", {}), **own.get("columns", {})}
+    merged = {**taken, **own, "columns": columns}
+    return replace(document, data={**document.data, "attributes": merged})
 
 
 def _check_frame(document: YamlDocument) -> None:

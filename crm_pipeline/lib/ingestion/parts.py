@@ -113,14 +113,14 @@ def write_parts(
     Raises:
         LandingError: the file is refused as a whole; nothing is left behind.
     """
-    job = _Job(home, connection, spec, facts)
-    with opened() as reader, job.quarantine_file() as quarantine:
+    job = _Job(home, connection, spec, facts, manifest)
+    with opened() as reader, job.quarantine_file() as quarantine, Spool(home) as spool:
         for batch in reader.batches():
-            job.take(batch, reader, quarantine)
-        job.number_lines()
-        job.refuse_mixed_currencies(opened, quarantine)
-        _check_counts(spec, job, manifest)
-        part_path = job.write_part()
+            job.take(batch, reader, quarantine, spool)
+        mixed = job.refuse_mixed_currencies(opened, quarantine)
+        _check_counts(job, manifest)
+        written = job.received - quarantine.count
+        part_path = job.write_part(spool, mixed) if written else None
         quarantine_path = quarantine.finish()
         warnings = [*reader.notes.warnings]
     if changed := job.conformer.changed_count:
@@ -129,7 +129,7 @@ def write_parts(
         warnings.append("the file has a header and no record")
     return Conformed(
         job.received,
-        job.received - quarantine.count,
+        written,
         quarantine.count,
         part_path,
         quarantine_path,
@@ -142,118 +142,118 @@ class _Job:
     """The work on one file."""
 
     def __init__(
-        self, home: CrmHome, connection: duckdb.DuckDBPyConnection, spec: FeedSpec, facts: FileFacts
+        self,
+        home: CrmHome,
+        connection: duckdb.DuckDBPyConnection,
+        spec: FeedSpec,
+        facts: FileFacts,
+        manifest: Manifest | None,
     ) -> None:
-        self.home, self.connection, self.spec, self.facts = home, connection, spec, facts
+        self.home, self.spec, self.facts = home, spec, facts
         self.received = 0
+        self.totals = dict.fromkeys(_totalled(spec, manifest).values(), Decimal(0))
         self.conformer = conform.Conformer(connection, spec, facts)
+        self._line_hashes: list[np.ndarray] = []
+        self._currencies: dict[str, set[str]] = {}
 
     def quarantine_file(self) -> QuarantineFile:
         return QuarantineFile(self.home, self.spec, self.facts.file_sha256)
 
-    def take(self, batch: Batch, reader: Reader, quarantine: QuarantineFile) -> None:
+    def take(
+        self, batch: Batch, reader: Reader, quarantine: QuarantineFile, spool: Spool
+    ) -> None:
         rejects = list(batch.rejects)
         self.received += batch.record_count
         if batch.cells.num_rows:
-            self.conformer.take(batch.cells, reader.positions)
-            rejects += self._problems(batch, reader)
+            found = self.conformer.take(batch.cells, reader.positions)
+            rejects += [self._reject(batch, reader, *problem) for problem in found.problems]
+            self._note(found.good)
+            spool.add(found.good)
         quarantine.add(sorted(rejects, key=lambda reject: reject.record_number))
 
-    def _problems(self, batch: Batch, reader: Reader) -> Iterator[Reject]:
-        numbers = batch.cells["record_number"]
-        bounds = [numbers[0].as_py(), numbers[-1].as_py()]
-        found = self.connection.execute(
-            "select record_number, problem from typed where record_number between ? and ? and "
-            "problem is not null",
-            bounds,
-        ).fetchall()
-        if not found:
-            return
-        place = {number: n for n, number in enumerate(numbers.to_pylist())}
-        for number, problem in found:
-            code, _, column = problem.partition("|")
-            raw = raw_record(batch, reader, place[number])
-            if code == "misplaced_personal_data":
-                raw = personal.mask(raw)
-            yield Reject(number, code, raw, column or None)
+    def _reject(self, batch: Batch, reader: Reader, place: int, problem: str) -> Reject:
+        code, _, column = problem.partition("|")
+        raw = raw_record(batch, reader, place)
+        if code == "misplaced_personal_data":
+            raw = personal.mask(raw)
+        number = batch.cells["record_number"][place].as_py()
+        return Reject(number, code, raw, column or None)
 
-    def number_lines(self) -> None:
-        """Counts equal lines inside their document; most lines stand once and keep their 1."""
-        if not self.spec.is_numbered:
-            return
-        self.connection.execute(
-            """
-            update typed set occurrence = counted.n from (
-                select record_number, row_number() over (
-                    partition by content_hash, batch order by record_number
-                ) as n
-                from typed
-                where problem is null and content_hash in (
-                    select content_hash from typed where problem is null
-                    group by content_hash having count(*) > 1
-                )
-            ) as counted
-            where typed.record_number = counted.record_number and counted.n > 1
-            """
-        )
+    def _note(self, rows: pa.Table) -> None:
+        """Remembers what can be judged only when the whole file was seen."""
+        for column in self.totals:
+            self.totals[column] += pc.sum(rows[column]).as_py() or 0
+        if "line_hash" in rows.column_names:
+            self._line_hashes.append(rows["line_hash"].to_numpy())
+        if self._may_mix_currencies:
+            pairs = rows.select([str(self.spec.contract.document), "currency"])
+            for document, currency in {tuple(row.values()) for row in pairs.to_pylist()}:
+                self._currencies.setdefault(document, set()).add(currency)
 
-    def refuse_mixed_currencies(self, opened: readers.Opener, quarantine: QuarantineFile) -> None:
-        """A document in two currencies is quarantined whole: its lines must never be summed."""
-        document = self.spec.contract.document
-        if not (self.spec.currency and self.spec.currency.source and document):
-            return
-        self.connection.execute(
-            f"""
-            update typed set problem = 'mixed_currency|currency'
-            where problem is null and {document} in (
-                select {document} from typed where problem is null
-                group by {document} having count(distinct currency) > 1
-            )
-            """
-        )
-        late = self.connection.execute(
-            "select record_number from typed where problem = 'mixed_currency|currency' order by 1"
-        ).fetchall()
-        if late:
-            quarantine.add(_read_again(opened, {number for (number,) in late}))
-
-    def write_part(self) -> str | None:
+    @property
+    def _may_mix_currencies(self) -> bool:
         spec = self.spec
-        (written,) = self.connection.execute(
-            "select count(*) from typed where problem is null"
-        ).fetchone() or (0,)
-        if not written:
+        return bool(spec.currency and spec.currency.source and spec.contract.document)
+
+    def refuse_mixed_currencies(
+        self, opened: readers.Opener, quarantine: QuarantineFile
+    ) -> pa.Array | None:
+        """Quarantines documents in two currencies whole: their lines must never be summed."""
+        mixed = [document for document, found in self._currencies.items() if len(found) > 1]
+        if not mixed:
             return None
-        target = (
-            self.home.conformed
-            / spec.entity
-            / spec.channel
-            / part_name(spec, self.facts.file_sha256)
-        )
-        contract = ", ".join(spec.contract.column_names)
+        documents = pa.array(mixed, pa.string())
+        quarantine.add(self._read_again(opened, documents))
+        return documents
+
+    def _read_again(self, opened: readers.Opener, documents: pa.Array) -> list[Reject]:
+        found: list[Reject] = []
+        with opened() as reader:
+            for batch in reader.batches():
+                good = self.conformer.take(batch.cells, reader.positions).good
+                is_mixed = pc.is_in(_plain(good[self.spec.contract.document]), documents)
+                wanted = set(good.filter(is_mixed)["record_number"].to_pylist())
+                for place, number in enumerate(batch.cells["record_number"].to_pylist()):
+                    if number in wanted:
+                        raw = raw_record(batch, reader, place)
+                        found.append(Reject(number, "mixed_currency", raw, "currency"))
+        return found
+
+    def write_part(self, spool: Spool, mixed: pa.Array | None) -> str:
+        spec = self.spec
+        folder = self.home.conformed / spec.entity / spec.channel
+        target = folder / part_name(spec, self.facts.file_sha256)
+        counter = LineCounter(self._line_hashes) if spec.is_numbered else None
         failpoint("part_before")
         with files.atomic_path(target) as temporary:
-            self.connection.execute(
-                f"""
-                copy (
-                    select {quote(spec.feed)} as feed, {quote(spec.channel)} as channel,
-                        {quote(self.facts.file_sha256)} as file_sha256, record_number,
-                        {conform.record_id(spec)} as record_id, content_hash,
-                        source_version, known_at, {contract}
-                    from typed where problem is null
-                ) to {quote(temporary)} (
-                    format parquet, compression zstd, compression_level 1,
-                    row_group_size {files.PARQUET_ROW_GROUP}
-                )
-                """
-            )
+            with pq.ParquetWriter(temporary, part_schema(spec.contract), **_PARQUET) as writer:
+                for rows in spool.tables():
+                    if mixed is not None:
+                        document = _plain(rows[spec.contract.document])
+                        rows = rows.filter(pc.invert(pc.is_in(document, mixed)))
+                    if counter:
+                        rows = rows.append_column("occurrence", counter.number(rows))
+                    writer.write_table(self._part(rows), row_group_size=ROW_GROUP)
             failpoint("part_during")
         failpoint("part_after")
         return target.relative_to(self.home.root).as_posix()
 
-    def total(self, column: str) -> Decimal:
-        value = self.connection.execute(f"select coalesce(sum({column}), 0) from typed").fetchone()
-        return Decimal(value[0]) if value else Decimal(0)
+    def _part(self, rows: pa.Table) -> pa.Table:
+        spec, count = self.spec, rows.num_rows
+        constants = {
+            "feed": spec.feed,
+            "channel": spec.channel,
+            "file_sha256": self.facts.file_sha256,
+        }
+        columns: dict[str, Any] = {
+            name: pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), [value])
+            for name, value in constants.items()
+        }
+        columns["record_id"] = self.conformer.identify(rows)
+        for name in part_schema(spec.contract).names:
+            if name not in columns:
+                columns[name] = rows[name]
+        return pa.table(columns).select(part_schema(spec.contract).names)
 
 
 def raw_record(batch: Batch, reader: Reader, row: int) -> str:
@@ -264,21 +264,15 @@ def raw_record(batch: Batch, reader: Reader, row: int) -> str:
     return shorten(json.dumps(cells, ensure_ascii=False))
 
 
-def _read_again(opened: readers.Opener, wanted: set[int]) -> list[Reject]:
-    found = []
-    with opened() as reader:
-        for batch in reader.batches():
-            for row, number in enumerate(batch.cells["record_number"].to_pylist()):
-                if number in wanted:
-                    raw = raw_record(batch, reader, row)
-                    found.append(Reject(number, "mixed_currency", raw, "currency"))
-    return found
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(column, pa.string())
 
 
-def _check_counts(spec: FeedSpec, job: _Job, manifest: Manifest | None) -> None:
-    if job.received < spec.format.min_records:
+def _check_counts(job: _Job, manifest: Manifest | None) -> None:
+    minimum = job.spec.format.min_records
+    if job.received < minimum:
         raise LandingError(
-            f"{job.received} records; at least {spec.format.min_records} are declared",
+            f"{job.received} records; at least {minimum} are declared",
             reason_code="min_records",
             remedy="ask the source for the whole file, or lower min_records",
         )
@@ -290,30 +284,29 @@ def _check_counts(spec: FeedSpec, job: _Job, manifest: Manifest | None) -> None:
             reason_code="records_differ",
             remedy="ask the source for the whole file",
         )
-    for column, said in manifest.control_totals.items():
-        _check_total(spec, job, column, said)
+    for said, column in _totalled(job.spec, manifest).items():
+        if job.totals[column] != Decimal(manifest.control_totals[said]):
+            raise LandingError(
+                f"the sum of {said} over the good records is {job.totals[column]}; "
+                f"the manifest says {manifest.control_totals[said]}",
+                reason_code="control_total",
+                remedy="look at what was quarantined, or ask the source for the right file",
+            )
 
 
-def _check_total(spec: FeedSpec, job: _Job, column: str, said: str) -> None:
-    known = {
-        c.name: c.name for c in spec.contract.columns if c.kind in ("money", "quantity", "integer")
-    }
-    known |= {m.source: name for name, m in spec.columns.items() if m.source and name in known}
-    try:
-        expected = Decimal(said)
-        found = job.total(known[column])
-    except (KeyError, InvalidOperation) as error:
-        raise LandingError(
-            f"the control total of {column!r} cannot be checked",
-            reason_code="manifest",
-            remedy=f"name one of {', '.join(known)} and write its sum as text",
-        ) from error
-    if found != expected:
-        raise LandingError(
-            f"the sum of {column} is {found}; the manifest says {said}",
-            reason_code="control_total",
-            remedy="ask the source for the right file",
-        )
+def _totalled(spec: FeedSpec, manifest: Manifest | None) -> dict[str, str]:
+    """The manifest's names of summed columns, and the canonical columns they mean."""
+    numbers = [c.name for c in spec.contract.columns if c.kind in entities.NUMBERS]
+    known = {name: name for name in numbers if name in spec.columns}
+    known |= {str(spec.columns[name].source): name for name in known}
+    for column, said in (manifest.control_totals if manifest else {}).items():
+        if column not in known or not re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,6})?", said):
+            raise LandingError(
+                f"the control total of {column!r} cannot be checked",
+                reason_code="manifest",
+                remedy=f"name one of {', '.join(known)} and write its sum as text",
+            )
+    return {column: known[column] for column in (manifest.control_totals if manifest else {})}
 
 
 class QuarantineFile:
