@@ -62,9 +62,7 @@ def _open(home: Path) -> CrmHome:
 @click.option("--example", help=f"An example of this checkout [default: {DEFAULT_EXAMPLE}].")
 @click.option("--job", type=click.Choice(["nightly", "monthly"]), default="nightly")
 @click.option("--as-of", help="Business day to build, YYYY-MM-DD; default: the home's rule.")
-def run(
-    home: Path, landing: Path | None, example: str | None, job: str, as_of: str | None
-) -> None:
+def run(home: Path, landing: Path | None, example: str | None, job: str, as_of: str | None) -> None:
     """Landing to published warehouse for one business day, then the outreach sensors."""
     from crm_pipeline.run_command import run_once
 

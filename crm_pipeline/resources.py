@@ -136,7 +136,7 @@ class Warehouse(dg.ConfigurableResource):
             yield connection
 
     def dbt_settings(self, as_of: str) -> dict[str, str]:
-        """What every dbt call is told, by environment: changed ``--vars`` would parse everything."""
+        """What every dbt call is told by environment: other ``--vars`` would parse it all anew."""
         settings = self.deployment.settings
         return {
             "CRM_DBT_AS_OF_DATE": date.fromisoformat(as_of).isoformat(),

@@ -18,8 +18,8 @@ import duckdb
 
 from crm_pipeline.definitions import defs
 from crm_pipeline.lib.errors import ConfigError, CrmError
-from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.ingestion.entities import empty_relations
+from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, resolve_as_of
 from crm_pipeline.reaper import reap_dead_runs
 from crm_pipeline.resources import Deployment

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -45,11 +46,12 @@ def materialise_scores(
     if scores.note:
         say(f"    {scores.note}")
     record = scores.record
-    figures = {**record.backtest, "model_version": record.version} if record else {}
+    figures: dict[str, Any] = dict(record.backtest) if record else {}
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
             "note": scores.note or "",
+            "model_version": record.version if record else "none",
             **{f"backtest_{name}": value for name, value in figures.items()},
         }
     )

@@ -6,13 +6,13 @@ Not here: how a file is read, checked and kept (``lib/ingestion``).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from crm_pipeline.lib.ingestion.expectations import validate_parts
 from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed, load_feed
+from crm_pipeline.lib.ingestion.expectations import validate_parts
 from crm_pipeline.lib.progress import say
 from crm_pipeline.resources import Clock, Deployment
 
@@ -98,7 +98,7 @@ def _announce(report: FeedReport) -> None:
             say(f"    do: {file.remedy}")
 
 
-def _metadata(report: FeedReport) -> dict[str, object]:
+def _metadata(report: FeedReport) -> dict[str, Any]:
     return {"dagster/row_count": report.written, **report.describe()}
 
 

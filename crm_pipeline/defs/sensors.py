@@ -27,8 +27,7 @@ def landing_sensor(
     a no-op. The run key names the files as they were seen, so a corrected file starts a new run.
     """
     pending = {
-        feed.feed: list_pending(deployment.ledger, feed, deployment.landing)
-        for feed in FEEDS
+        feed.feed: list_pending(deployment.ledger, feed, deployment.landing) for feed in FEEDS
     }
     feeds = sorted(feed for feed, files in pending.items() if files)
     if not feeds:
@@ -48,9 +47,7 @@ def landing_sensor(
 
 
 @dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
-def dead_runs_sensor(
-    context: dg.SensorEvaluationContext, deployment: Deployment
-) -> dg.SkipReason:
+def dead_runs_sensor(context: dg.SensorEvaluationContext, deployment: Deployment) -> dg.SkipReason:
     """Ends runs whose process is gone, so that they do not hold the queue."""
     reaped = reap_dead_runs(context.instance, deployment.crm_home)
     return dg.SkipReason(f"ended {len(reaped)} dead runs" if reaped else "every run is alive")

@@ -26,7 +26,7 @@ _held: set[Path] = set()
 
 @contextmanager
 def hold_run_lock(home: CrmHome, run_id: str) -> Iterator[None]:
-    """Shows that ``run_id`` is alive while the block runs; inside it, taking it again is a no-op."""
+    """Shows that ``run_id`` is alive while the block runs; taking it again inside is a no-op."""
     path = _path(home, run_id)
     if path in _held:
         yield

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
@@ -96,9 +97,14 @@ class Conformer:
     """Turns the batches of one file into typed rows."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, spec: FeedSpec, facts: FileFacts
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        spec: FeedSpec,
+        facts: FileFacts,
+        totalled: Sequence[str] = (),
     ) -> None:
         self._connection, self._spec, self._facts = connection, spec, facts
+        self.totals = dict.fromkeys(totalled, Decimal(0))
         self._cells = list(cells_of(spec))
         self._lexicon_query = lexicon_query(spec, facts, "distinct_cells")
         self.changed_count = 0
@@ -118,6 +124,8 @@ class Conformer:
                 arrays[f"p_{name}"] = _spread(lexicon.codes, lexicon.problems)
                 judged.append(f"p_{name} || '|{name}'")
         spread = pa.table(arrays)
+        for name in self.totals:  # quarantined records count too where they have a number
+            self.totals[name] += pc.sum(spread[f"v_{name}"]).as_py() or 0
         query = rows_query(self._spec, self._facts, judged, "spread_cells")
         return self._split(spread, self._run(query, "spread_cells", spread))
 

@@ -8,30 +8,42 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from crm_pipeline.lib import files
 from crm_pipeline.lib.errors import LandingError
 from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.ingestion import conform, personal, readers
+from crm_pipeline.lib.ingestion import conform, entities, personal, readers
 from crm_pipeline.lib.ingestion.conform import FileFacts
 from crm_pipeline.lib.ingestion.conversions import quote
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.landing import Manifest
 from crm_pipeline.lib.ingestion.readers.batch import Batch, Reader, Reject, shorten
+from crm_pipeline.lib.ingestion.spool import LineCounter, Spool
 
 MEMORY_LIMIT = "700MB"  # of the conversion; what does not fit goes to a private spill folder
+
+ROW_GROUP = 262_144  # a block of a file gives one or two
+_PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "store_schema": False,  # how texts were coded on the way is nobody's business
+    "store_decimal_as_integer": True,
+}
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -151,17 +163,15 @@ class _Job:
     ) -> None:
         self.home, self.spec, self.facts = home, spec, facts
         self.received = 0
-        self.totals = dict.fromkeys(_totalled(spec, manifest).values(), Decimal(0))
-        self.conformer = conform.Conformer(connection, spec, facts)
+        totalled = sorted(set(_totalled(spec, manifest).values()))
+        self.conformer = conform.Conformer(connection, spec, facts, totalled)
         self._line_hashes: list[np.ndarray] = []
         self._currencies: dict[str, set[str]] = {}
 
     def quarantine_file(self) -> QuarantineFile:
         return QuarantineFile(self.home, self.spec, self.facts.file_sha256)
 
-    def take(
-        self, batch: Batch, reader: Reader, quarantine: QuarantineFile, spool: Spool
-    ) -> None:
+    def take(self, batch: Batch, reader: Reader, quarantine: QuarantineFile, spool: Spool) -> None:
         rejects = list(batch.rejects)
         self.received += batch.record_count
         if batch.cells.num_rows:
@@ -181,8 +191,6 @@ class _Job:
 
     def _note(self, rows: pa.Table) -> None:
         """Remembers what can be judged only when the whole file was seen."""
-        for column in self.totals:
-            self.totals[column] += pc.sum(rows[column]).as_py() or 0
         if "line_hash" in rows.column_names:
             self._line_hashes.append(rows["line_hash"].to_numpy())
         if self._may_mix_currencies:
@@ -225,35 +233,40 @@ class _Job:
         target = folder / part_name(spec, self.facts.file_sha256)
         counter = LineCounter(self._line_hashes) if spec.is_numbered else None
         failpoint("part_before")
-        with files.atomic_path(target) as temporary:
-            with pq.ParquetWriter(temporary, part_schema(spec.contract), **_PARQUET) as writer:
-                for rows in spool.tables():
-                    if mixed is not None:
-                        document = _plain(rows[spec.contract.document])
-                        rows = rows.filter(pc.invert(pc.is_in(document, mixed)))
-                    if counter:
-                        rows = rows.append_column("occurrence", counter.number(rows))
-                    writer.write_table(self._part(rows), row_group_size=ROW_GROUP)
+        with files.atomic_path(target) as temporary, ExitStack() as stack:
+            writer: pq.ParquetWriter | None = None
+            for rows in spool.tables():
+                part = self._part(rows, counter, mixed)
+                if writer is None:
+                    writer = pq.ParquetWriter(temporary, part.schema, **_PARQUET)
+                    stack.enter_context(writer)
+                writer.write_table(part, row_group_size=ROW_GROUP)
+            stack.close()
             failpoint("part_during")
         failpoint("part_after")
         return target.relative_to(self.home.root).as_posix()
 
-    def _part(self, rows: pa.Table) -> pa.Table:
-        spec, count = self.spec, rows.num_rows
+    def _part(
+        self, rows: pa.Table, counter: LineCounter | None, mixed: pa.Array | None
+    ) -> pa.Table:
+        spec = self.spec
+        if mixed is not None:
+            document = _plain(rows[spec.contract.document])
+            rows = rows.filter(pc.invert(pc.is_in(document, mixed)))
+        if counter:
+            rows = rows.append_column("occurrence", counter.number(rows))
         constants = {
             "feed": spec.feed,
             "channel": spec.channel,
             "file_sha256": self.facts.file_sha256,
         }
         columns: dict[str, Any] = {
-            name: pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), [value])
+            name: pa.DictionaryArray.from_arrays(np.zeros(rows.num_rows, np.int32), [value])
             for name, value in constants.items()
         }
         columns["record_id"] = self.conformer.identify(rows)
-        for name in part_schema(spec.contract).names:
-            if name not in columns:
-                columns[name] = rows[name]
-        return pa.table(columns).select(part_schema(spec.contract).names)
+        names = [name for name, _ in entities.part_columns(spec.contract)]
+        return pa.table({name: columns[name] if name in columns else rows[name] for name in names})
 
 
 def raw_record(batch: Batch, reader: Reader, row: int) -> str:
@@ -285,12 +298,12 @@ def _check_counts(job: _Job, manifest: Manifest | None) -> None:
             remedy="ask the source for the whole file",
         )
     for said, column in _totalled(job.spec, manifest).items():
-        if job.totals[column] != Decimal(manifest.control_totals[said]):
+        if job.conformer.totals[column] != Decimal(manifest.control_totals[said]):
             raise LandingError(
-                f"the sum of {said} over the good records is {job.totals[column]}; "
+                f"the sum of {said} is {job.conformer.totals[column]}; "
                 f"the manifest says {manifest.control_totals[said]}",
                 reason_code="control_total",
-                remedy="look at what was quarantined, or ask the source for the right file",
+                remedy="ask the source for the right file",
             )
 
 

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,8 @@ def is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as stat:  # a zombie nobody waits for counts as ended
-        return stat.read().rpartition(")")[2].split()[0] != "Z"
+    stat = Path(f"/proc/{pid}/stat").read_text()  # a zombie nobody waits for counts as ended
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to see whether a process lives")

@@ -23,8 +23,6 @@ from crm_pipeline.scoring import materialise_scores
     pool=POOL,
     code_version="1",
 )
-def churn_scores(
-    context: dg.AssetExecutionContext, warehouse: Warehouse
-) -> dg.MaterializeResult:
+def churn_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Probability of each customer to place no order within the horizon after ``as_of``."""
     return materialise_scores(context, warehouse, "churn_scores", score_churn)

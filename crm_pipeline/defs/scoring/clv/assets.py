@@ -23,8 +23,6 @@ from crm_pipeline.scoring import materialise_scores
     pool=POOL,
     code_version="1",
 )
-def clv_scores(
-    context: dg.AssetExecutionContext, warehouse: Warehouse
-) -> dg.MaterializeResult:
+def clv_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Expected spend of each customer in the 365 days after ``as_of``."""
     return materialise_scores(context, warehouse, "clv_scores", score_clv)

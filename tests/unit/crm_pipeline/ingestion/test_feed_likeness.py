@@ -57,7 +57,9 @@ def test_likeness_alone_changes_no_contract(tmp_path: Path) -> None:
 
 def test_a_likeness_to_nothing_is_refused_with_its_line(tmp_path: Path) -> None:
     text = FIRST + SECOND.replace("like: by_year", "like: by_yaer")
-    with pytest.raises(ConfigError, match="no earlier feed of this file is called 'by_yaer'") as told:
+    with pytest.raises(
+        ConfigError, match="no earlier feed of this file is called 'by_yaer'"
+    ) as told:
         load_feeds(write(tmp_path, text))
     assert told.value.where is not None and told.value.where.endswith("defs.yaml:13")
     assert told.value.remedy == "name one of: by_year"
