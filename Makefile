@@ -50,9 +50,16 @@ run: setup ## Run the pipeline once (real example data, or LANDING=your folder)
 ui: setup ## Open the Dagster UI on 127.0.0.1 (PORT=3000)
 	@$(SET_HOME); exec $(BIN)/crm ui --home "$$home" --port "$${PORT:-3000}"
 
+# The oldest DuckDB a BI tool may open the published file with; read by one test in a process of its own.
+OLD_DUCKDB := .venv/old_duckdb
+$(OLD_DUCKDB)/.installed: .ci/old_duckdb.lock
+	@$(BIN)/python .ci/uv_with_pip_settings.py pip install --quiet --require-hashes \
+		--target $(OLD_DUCKDB) -r .ci/old_duckdb.lock
+	@touch $@
+
 .PHONY: test
-test: setup check ## Run the checks and the whole test suite
-	$(BIN)/python -m pytest -m "not soak" $(PYTEST_OPTIONS)
+test: setup check $(OLD_DUCKDB)/.installed ## Run the checks and the whole test suite
+	OLD_DUCKDB="$$PWD/$(OLD_DUCKDB)" $(BIN)/python -m pytest -m "not soak" $(PYTEST_OPTIONS)
 
 .PHONY: check
 check: setup ## Lint, types, SQL style, rules and YAML, dbt parse, definitions, generated docs

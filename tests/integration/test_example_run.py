@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -151,11 +152,17 @@ def test_a_run_for_the_past_publishes_and_sends_nothing(ran: tuple[Path, str]) -
 @pytest.mark.requirement("CUS-7")
 def test_the_monthly_job_makes_tiers_official(ran: tuple[Path, str]) -> None:
     assert query(ran[0], "select count(official_rfm_tier) from marts.rfm_tiers") == [(0,)]
-    run(ran[0], "--example", "online_retail", "--job", "monthly", "--as-of", "2011-12-31")
-    ((customers, official, same),) = query(
+    before = manifest(ran[0])
+    run(ran[0], "--example", "online_retail", "--job", "monthly", "--as-of", "2011-11-30")
+    assert manifest(ran[0]) == before, "a run for the past must not publish"
+    printed = run(ran[0], "--example", "online_retail")
+    assert "Nothing new" not in printed, "tiers made official since are news for the next build"
+    ((official, history),) = query(
         ran[0],
-        "select count(*), count(official_rfm_tier), count(*) filter (official_rfm_tier = rfm_tier) "
+        "select count(official_rfm_tier), (select count(*) from marts.tier_history) "
         "from marts.rfm_tiers",
     )
-    assert customers == official == same
-    assert query(ran[0], "select count(*) from marts.tier_history") == [(customers,)]
+    assert official == history > 0
+    assert query(ran[0], "select distinct valid_from from marts.tier_history") == [
+        (date(2011, 11, 30),)
+    ]

@@ -8,7 +8,7 @@ from datetime import date
 
 import dagster as dg
 
-from crm_pipeline.lib.history import write_slice
+from crm_pipeline.lib.history import find_slice, write_slice
 from crm_pipeline.lib.warehouse import refresh_history_views
 from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
@@ -18,6 +18,7 @@ OFFICIAL = """
     from intermediate.int_customers_tiered
     order by customer_id
 """
+TABLE = "official_rfm_tiers"
 
 
 class OfficialTierConfig(dg.Config):
@@ -27,7 +28,7 @@ class OfficialTierConfig(dg.Config):
 
 
 @dg.asset(
-    key=["history", "official_rfm_tiers"],
+    key=["history", TABLE],
     deps=[dg.AssetKey(["intermediate", "int_customers_tiered"])],
     group_name="segmentation",
     kinds={"python", "duckdb", "parquet"},
@@ -45,15 +46,14 @@ def official_rfm_tiers(
 ) -> dg.MaterializeResult:
     """The tier each customer holds for a month: decided once, corrected only by a new revision."""
     as_of = context.partition_key
-    plan = warehouse.plan(context.run_id, as_of)
     written = 0
     with warehouse.connect(context.run_id, as_of) as connection:
-        if config.is_official and not plan.is_backfill:
+        if config.is_official and _is_open(deployment, warehouse, context):
             tiers = connection.execute(OFFICIAL, [as_of]).to_arrow_table()
             made = write_slice(
                 deployment.crm_home,
                 deployment.ledger,
-                table_name="official_rfm_tiers",
+                table_name=TABLE,
                 as_of=date.fromisoformat(as_of),
                 data=tiers,
                 reason="monthly job",
@@ -62,3 +62,14 @@ def official_rfm_tiers(
         refresh_history_views(connection, deployment.crm_home, deployment.ledger)
         rows = connection.sql("select count(*) from history.official_rfm_tiers").fetchall()[0][0]
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "written": written})
+
+
+def _is_open(
+    deployment: Deployment, warehouse: Warehouse, context: dg.AssetExecutionContext
+) -> bool:
+    """A month that is on record is never decided again by a run for the past."""
+    as_of = date.fromisoformat(context.partition_key)
+    if not warehouse.plan(context.run_id, context.partition_key).is_backfill:
+        return True
+    with deployment.ledger.connect() as connection:
+        return find_slice(deployment.crm_home, connection, TABLE, as_of) is None
