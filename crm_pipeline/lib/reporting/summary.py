@@ -25,9 +25,13 @@ REASONS = """
 """
 TIERS = "select rfm_tier, count(*) from marts.rfm_tiers group by rfm_tier order by 2 desc, 1"
 MONEY = """
-    select any_value(reporting_currency), count(*), sum(order_count), sum(spend_amount),
-        (select count(*) from marts.fct_orders where customer_id is null)
-    from marts.customer_360, ops.build
+    select
+        (select any_value(reporting_currency) from ops.build),
+        (select count(*) from marts.dim_customers),
+        count(*) filter (customer_id is not null and document_kind = 'sale'),
+        sum(net_exact_amount) filter (customer_id is not null),
+        count(*) filter (customer_id is null)
+    from marts.fct_orders
 """
 DECISIONS = """
     select journey, outcome, count(*) from marts.outreach_decisions
