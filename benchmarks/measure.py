@@ -26,9 +26,11 @@ PROC = Path("/proc")
 
 @dataclass
 class Timeline:
-    """CPU seconds one process had used, at moments of the wall clock; ended children excluded."""
+    """CPU seconds one process had used, at moments of the wall clock, without its children."""
 
+    pid: int
     command: str
+    parent: int
     moments: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     peak_rss_bytes: int = 0
@@ -139,17 +141,17 @@ class _Watcher(threading.Thread):
         self.join()
 
     def _look(self) -> None:
-        moment, total, waiting = time.time(), 0, [self._pid]
+        moment, total, waiting = time.time(), 0, [(self._pid, 0)]
         while waiting:
-            pid = waiting.pop()
+            pid, parent = waiting.pop()
             try:
                 seconds, rss = _read_stat(pid)
                 command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                waiting += _children(pid)
+                waiting += [(child, pid) for child in _children(pid)]
             except (OSError, ValueError, IndexError):  # it has just ended
                 continue
             total += rss
-            known = self.timelines.setdefault(pid, Timeline(command))
+            known = self.timelines.setdefault(pid, Timeline(pid, command, parent))
             known.note(moment, seconds, rss, command)
         self.peak_rss_bytes = max(self.peak_rss_bytes, total)
 

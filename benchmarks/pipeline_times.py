@@ -97,13 +97,11 @@ def split_pipeline(home: Path, measured: Measured) -> PipelineTimes:
     whole = Amount(measured.wall, measured.cpu)
     steps = _read_steps(home)
     first = min(start for _, start, _ in steps)
-    calls = [line for line in measured.processes if re.search(r"dbt\S* .*\bbuild\b", line.command)]
+    children = [line for line in measured.processes if line.parent == main.pid]
+    calls = [line for line in children if re.search(r"dbt\S* .*\bbuild\b", line.command)]
+    parses = [line for line in children if re.search(r"dbt\S* .*\bparse\b", line.command)]
     invocations = [_split_invocation(call, results) for call, results in _match(calls, home)]
-    parse = _sum(
-        Amount(line.wall, line.cpu)
-        for line in measured.processes
-        if re.search(r"dbt\S* .*\bparse\b", line.command)
-    )
+    parse = _sum(Amount(line.wall, line.cpu) for line in parses)
     main_startup = Amount(first - measured.began, main.cpu_between(0, first))
     if parse.wall:  # it ran before the first step; its CPU is a process of its own
         main_startup = main_startup - Amount(parse.wall, 0.0)
@@ -150,7 +148,8 @@ def _match(calls: list[Timeline], home: Path) -> list[tuple[Timeline, dict[str, 
     )
     results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     if len(calls) != len(results):
-        raise RuntimeError(f"{len(calls)} calls of dbt, {len(results)} result files")
+        seen = "; ".join(f"{call.command[:120]} ({call.wall:.1f} s)" for call in calls)
+        raise RuntimeError(f"{len(results)} result files, but {len(calls)} calls of dbt: {seen}")
     return list(zip(sorted(calls, key=lambda call: call.moments[0]), results, strict=True))
 
 
