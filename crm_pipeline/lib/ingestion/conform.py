@@ -4,14 +4,15 @@ Add here: the two queries of a feed, and what goes between them.
 Not here: how one kind of value is converted (``conversions``), files (``parts``).
 
 Cells repeat: a million order lines hold a few thousand dates, names and prices. So every distinct
-cell is cleaned, converted and judged once (the *lexicon* query), and rows are put together from
-the results (the *rows* query). A row with a problem goes to quarantine whole, with the first one.
+cell is cleaned, converted and judged once (numbers and times by the *lexicon* query), and rows are
+put together from the results (by the *rows* query). A row with a problem goes to quarantine whole,
+with the first one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -19,14 +20,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crm_pipeline.lib.ingestion import conversions, entities, normalise
-from crm_pipeline.lib.ingestion.conversions import cell_name, in_list, quote, value_name
+from crm_pipeline.lib.ingestion import conversions, entities, normalise, words
+from crm_pipeline.lib.ingestion.conversions import quote, value_name
 from crm_pipeline.lib.ingestion.entities import Column
 from crm_pipeline.lib.ingestion.feed_spec import Branch, ColumnMapping, Condition, FeedSpec
-from crm_pipeline.lib.ingestion.personal import looks_personal
 
 SEPARATOR = "\x1f"  # control characters never survive cleaning, so neither can stand in a value
 ABSENT = "\x1e"
+SMALL = 20_000  # rows; below it planning a query costs more than running it
 
 
 @dataclass(frozen=True)
@@ -151,15 +152,21 @@ class Conformer:
         return self._run(query, "identified", rows)["record_id"]
 
     def _run(self, query: str, name: str, relation: pa.Table) -> pa.Table:
-        self._connection.register(name, relation)
+        connection = self._connection
+        connection.register(name, relation)
         try:
-            return self._connection.sql(query).to_arrow_table()
+            if relation.num_rows > SMALL:
+                return connection.sql(query).to_arrow_table()
+            # A relation is planned twice, which a small file would feel more than a copy.
+            connection.execute(f"create or replace temp table small_result as {query}")
+            return connection.table("small_result").to_arrow_table()
         finally:
-            self._connection.unregister(name)
+            connection.unregister(name)
 
     def _encode(
         self, cells: pa.Table, positions: Mapping[str, int]
     ) -> dict[str, tuple[pa.ChunkedArray, normalise.Cleaned]]:
+        """The distinct cells of each column, cleaned, and the codes of the rows."""
         encoded = {}
         for cell in self._cells:
             if cell.source in positions:
@@ -167,58 +174,80 @@ class Conformer:
             else:
                 column = pa.chunked_array([pa.nulls(cells.num_rows, pa.string())])
             codes = column.dictionary_encode(null_encoding="encode")
-            is_key = cell.column is None or cell.column.kind in (
-                "id",
-                "enum",
-                "currency",
-                "boolean",
-            )
+            is_key = cell.column is None or cell.column.kind in _KEYS
             cleaned = normalise.clean(
                 codes.chunk(0).dictionary, is_key=is_key, is_folded=cell.mapping.full_width
             )
             self.changed_count += cleaned.changed_count
-            encoded[cell.name] = (codes, cleaned)
+            tidied = words.tidy(cleaned.cells, cell.column, cell.mapping)
+            encoded[cell.name] = (codes, replace(cleaned, cells=tidied))
         return encoded
 
     def _convert(
         self, encoded: Mapping[str, tuple[pa.ChunkedArray, normalise.Cleaned]]
     ) -> dict[str, Lexicon]:
-        """Runs the lexicon query over all columns at once, the shorter ones padded."""
-        if not encoded:
+        found = self._calculate({name: cleaned.cells for name, (_, cleaned) in encoded.items()})
+        lexicons = {}
+        for cell in self._cells:
+            codes, cleaned = encoded[cell.name]
+            values, problems = found.get(cell.name) or _worded(cell, cleaned.cells)
+            problems = pc.coalesce(_absent(self._spec, cell, cleaned.cells), problems)
+            if cleaned.damage is not None:
+                problems = pc.coalesce(cleaned.damage, problems)
+            tests = conditions_on(self._spec, cell.name)
+            columns = {f"k_{cell.name}_{n}": words.holds(t, values) for n, t in enumerate(tests)}
+            columns[f"v_{cell.name}"] = values
+            has_problem = problems.null_count < len(problems)
+            lexicons[cell.name] = Lexicon(codes, columns, problems if has_problem else None)
+        return lexicons
+
+    def _calculate(self, cells: Mapping[str, pa.Array]) -> dict[str, tuple[pa.Array, pa.Array]]:
+        """Numbers and times of all columns in one query, the shorter columns padded."""
+        names = [cell.name for cell in self._cells if is_calculated(cell)]
+        if not names:
             return {}
-        longest = max(len(cleaned.cells) for _, cleaned in encoded.values())
+        longest = max(len(cells[name]) for name in names)
         table = {"i": pa.array(range(longest), pa.int64())}
-        for name, (_, cleaned) in encoded.items():
-            padding = pa.nulls(longest - len(cleaned.cells), pa.string())
-            table[f"t_{name}"] = pa.concat_arrays([cleaned.cells, padding])
+        for name in names:
+            padding = pa.nulls(longest - len(cells[name]), pa.string())
+            table[f"t_{name}"] = pa.concat_arrays([cells[name], padding])
         found = self._run(self._lexicon_query, "distinct_cells", pa.table(table))
-        return {cell.name: _lexicon(cell, *encoded[cell.name], found) for cell in self._cells}
+        return {
+            name: (
+                _first(found[f"v_{name}"], len(cells[name])),
+                _first(found[f"p_{name}"], len(cells[name])),
+            )
+            for name in names
+        }
 
 
-def _lexicon(
-    cell: Cell, codes: pa.ChunkedArray, cleaned: normalise.Cleaned, found: pa.Table
-) -> Lexicon:
-    name, count = cell.name, len(cleaned.cells)
-    wanted = [c for c in found.column_names if c == f"v_{name}" or c.startswith(f"k_{name}_")]
-    values = {column: _first(found[column], count) for column in wanted}
-    problems = _first(found[f"p_{name}"], count)
-    is_id = cell.column is not None and cell.column.kind == "id"
-    problems = _confirm_personal(problems, cleaned.cells, is_id=is_id)
-    if cleaned.damage is not None:
-        problems = pc.coalesce(cleaned.damage, problems)
-    return Lexicon(codes, values, problems if problems.null_count < count else None)
+_KEYS = ("id", "enum", "currency", "boolean")
 
 
-def _confirm_personal(problems: pa.Array, cells: pa.Array, *, is_id: bool) -> pa.Array:
-    """Turns a suspicion into a reason, or drops it."""
-    suspects = pc.fill_null(pc.equal(problems, conversions.SUSPECT), False)
-    if not pc.any(suspects).as_py():
-        return problems
-    reasons = problems.to_pylist()
-    for place in pc.indices_nonzero(suspects).to_pylist():
-        is_personal = looks_personal(cells[place].as_py(), is_id=is_id)
-        reasons[place] = "misplaced_personal_data" if is_personal else None
-    return pa.array(reasons, pa.string())
+def is_calculated(cell: Cell) -> bool:
+    """Whether a cell is a number or a time; the others are words."""
+    if cell.column is None:
+        return cell.name != "batch"
+    return cell.column.kind in (*entities.NUMBERS, "timestamp", "date")
+
+
+def _worded(cell: Cell, cells: pa.Array) -> tuple[pa.Array, pa.Array]:
+    if cell.column is None:
+        return cells, pa.nulls(len(cells), pa.string())
+    convert = words.text if cell.column.kind in ("id", "text") else words.choice
+    return convert(cell.column, cell.mapping, cells)
+
+
+def _absent(spec: FeedSpec, cell: Cell, cells: pa.Array) -> pa.Array:
+    """The reason of cells that are absent and must not be."""
+    nothing = pa.scalar(None, pa.string())
+    if cell.column is None:
+        reason = pa.scalar(_EXTRA[cell.name])
+    elif cell.name in spec.natural_key:
+        reason = pa.scalar("key")
+    else:
+        reason = pa.scalar("required") if cell.column.required else nothing
+    return pc.if_else(cells.is_null(), reason, nothing)
 
 
 def _first(column: pa.ChunkedArray, count: int) -> pa.Array:
@@ -259,36 +288,28 @@ def _total_rows(spec: FeedSpec, cells: pa.Table) -> pa.ChunkedArray | None:
 
 
 def lexicon_query(spec: FeedSpec, facts: FileFacts, relation: str) -> str:
-    """Per distinct cell ``t_<name>``: its value ``v_…``, tests ``k_…`` and problem ``p_…``.
+    """Value ``v_…`` and problem ``p_…`` of each distinct number and time ``t_<name>``.
 
-    Columns do not see each other here, so each row of ``relation`` may hold unrelated cells.
+    Columns do not see each other here, so a row of ``relation`` may hold unrelated cells.
     """
-    trimmed, cleaned, typed, judged = [], [], [], []
-    for cell in cells_of(spec):
-        name = cell.name
-        trimmed.append(f"{conversions.trimmed(f't_{name}', cell.mapping)} as x_{name}")
-        nulled = conversions.nulled(f"x_{name}", cell.column, cell.mapping)
+    cleaned, typed, judged = [], [], []
+    for cell in filter(is_calculated, cells_of(spec)):
+        name, text = cell.name, f"t_{cell.name}"
         if cell.column is None:
-            cleaned.append(f"{nulled} as c_{name}")
+            problem = f"case when v_{name} is null then '{_EXTRA[name]}' end"
             value = _extra_value(spec, name)
-            typed.append(f"{value} as v_{name}")
-            judged.append(
-                f"v_{name}, case when v_{name} is null then '{_EXTRA[name]}' end as p_{name}"
-            )
-            continue
-        if cell.column.kind in entities.NUMBERS:
-            nulled = conversions.number_text(nulled, cell.mapping)
-        cleaned.append(f"{nulled} as c_{name}")
-        conversion = _conversion(spec, facts, cell.column, cell.mapping)
-        typed.append(f"{conversion.value} as v_{name}")
-        judged.append(f"v_{name}, {_problem(spec, cell.column, conversion.problem)} as p_{name}")
-        judged += [
-            f"{_test(cell.column, condition)} as k_{name}_{n}"
-            for n, condition in enumerate(conditions_on(spec, name))
-        ]
+        else:
+            if cell.column.kind in entities.NUMBERS:
+                text = conversions.number_text(text, cell.mapping)
+            value, problem = _conversion(spec, facts, cell.column, cell.mapping)
+            problem = f"case when c_{name} is not null then {problem} end"
+        cleaned.append(f"{text} as c_{name}")
+        typed.append(f"{value} as v_{name}")
+        judged.append(f"v_{name}, {problem} as p_{name}")
+    if not judged:
+        return "select i from " + relation
     return f"""
-with trimmed as (select i, {", ".join(trimmed)} from {relation}),
-cleaned as (select i, {", ".join(cleaned)} from trimmed),
+with cleaned as (select i, {", ".join(cleaned)} from {relation}),
 typed as (select *, {", ".join(typed)} from cleaned)
 select {", ".join(judged)} from typed order by i
 """
@@ -325,13 +346,9 @@ def _conversion(
 ) -> conversions.Conversion:
     if column.kind in entities.NUMBERS:
         return conversions.number(column, mapping)
-    if column.kind in ("timestamp", "date"):
-        latest = None if spec.known_at.source else _latest(facts)
-        zone = mapping.timezone or spec.timezone
-        return conversions.instant(column, formats_of(spec, mapping), mapping.epoch, zone, latest)
-    if column.kind in ("id", "text"):
-        return conversions.text(column, mapping)
-    return conversions.choice(column, mapping)
+    latest = None if spec.known_at.source else _latest(facts)
+    zone = mapping.timezone or spec.timezone
+    return conversions.instant(column, formats_of(spec, mapping), mapping.epoch, zone, latest)
 
 
 def formats_of(spec: FeedSpec, mapping: ColumnMapping) -> list[str]:
@@ -350,12 +367,6 @@ def _timestamp(moment: datetime) -> str:
     return f"timestamp '{moment:%Y-%m-%d %H:%M:%S.%f}'"
 
 
-def _problem(spec: FeedSpec, column: Column, problem: str) -> str:
-    is_key = column.name in spec.natural_key
-    absent = "'key'" if is_key else "'required'" if column.required else "null"
-    return f"case when {cell_name(column)} is null then {absent} else {problem} end"
-
-
 def conditions_on(spec: FeedSpec, name: str) -> list[Condition]:
     """The distinct tests of column ``name`` in all rules of the feed, in a fixed order."""
     found: list[Condition] = []
@@ -365,22 +376,6 @@ def conditions_on(spec: FeedSpec, name: str) -> list[Condition]:
             if condition is not None and condition not in found:
                 found.append(condition)
     return found
-
-
-def _test(column: Column, condition: Condition) -> str:
-    v = value_name(column)
-    if condition.starts_with is not None:
-        return f"starts_with({v}, {quote(condition.starts_with)})"
-    if condition.is_in is not None:
-        return f"{v} in ({in_list(condition.is_in)})"
-    if condition.below is not None:
-        return f"{v} < {condition.below}"
-    if condition.above is not None:
-        return f"{v} > {condition.above}"
-    if condition.is_null is not None:
-        return f"{v} is {'null' if condition.is_null else 'not null'}"
-    literal = quote(condition.equals) if isinstance(condition.equals, str) else condition.equals
-    return f"{v} = {literal}"
 
 
 # -------------------------------------------------------------------------------- rows
@@ -463,10 +458,10 @@ def _tested(spec: FeedSpec, name: str, condition: Condition) -> str:
     column = spec.contract.column(name)
     mapping = mapping_of(spec, column)
     if mapping is None or mapping.source is None:  # a constant has no lexicon
-        constant = quote(mapping.value if mapping else None)
-        return _test(column, condition).replace(
-            value_name(column), f"cast({constant} as {column.sql_type})"
-        )
+        text = pa.array([None if mapping is None else str(mapping.value)], pa.string())
+        is_number = column.kind in entities.NUMBERS
+        constant = text.cast(pa.decimal128(38, 6)) if is_number else text
+        return str(words.holds(condition, constant)[0].as_py()).lower()
     return f"k_{name}_{conditions_on(spec, name).index(condition)}"
 
 

@@ -9,22 +9,16 @@ Nothing is cast before its text has been matched whole: DuckDB's casts round and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from crm_pipeline.lib.ingestion import entities
 from crm_pipeline.lib.ingestion.entities import Column
 from crm_pipeline.lib.ingestion.feed_spec import ColumnMapping
-from crm_pipeline.lib.ingestion.personal import PREFILTER
 
-# Ids that people type for "nothing". Texts are not treated so: somebody may be called Null.
-NULL_IDS = ("null", "n/a", "none", "nan", "-", "--", "无", "未知", "#n/a", "nil", "undefined")
 _DIGITS = {"money": 12, "quantity": 15, "integer": 18}
 _EPOCH = {"s": (1_000_000, 11), "ms": (1_000, 14), "us": (1, 17)}  # microseconds, digits
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
-# Not a reason yet: ``personal`` decides, value by value.
-SUSPECT = "misplaced_personal_data?"
 
 
 def quote(text: object) -> str:
@@ -32,40 +26,11 @@ def quote(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def in_list(texts: object) -> str:
-    """Texts as the inside of an SQL ``in (…)``."""
-    return ", ".join(quote(text) for text in texts)  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True)
-class Conversion:
+class Conversion(NamedTuple):
     """``value`` reads the cleaned cell ``c_<column>``; ``problem`` may also read ``v_<column>``."""
 
     value: str
     problem: str  # null, or a reason code
-
-
-def trimmed(cell: str, mapping: ColumnMapping) -> str:
-    """The cell without outer blanks, cut and folded as declared."""
-    text = f"trim({cell})"
-    if mapping.strip_prefix:
-        text = f"regexp_replace({text}, {quote('^' + re.escape(mapping.strip_prefix))}, '')"
-    if mapping.strip_suffix:
-        text = f"regexp_replace({text}, {quote(re.escape(mapping.strip_suffix) + '$')}, '')"
-    if mapping.case:
-        text = f"{mapping.case}({text})"
-    return text
-
-
-def nulled(text: str, column: Column | None, mapping: ColumnMapping) -> str:
-    """Null where the text means absent."""
-    words = mapping.null_values
-    if words is None and column is not None and column.kind == "id":
-        is_nothing = f"{text} = '' or lower({text}) in ({in_list(NULL_IDS)})"
-        return f"case when {is_nothing} then null else {text} end"
-    if words:
-        return f"case when {text} = '' or {text} in ({in_list(words)}) then null else {text} end"
-    return f"nullif({text}, '')"
 
 
 def number_text(cell: str, mapping: ColumnMapping) -> str:
@@ -184,44 +149,6 @@ def _coalesce(found: list[str]) -> str | None:
     if not found:
         return None
     return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
-
-
-def text(column: Column, mapping: ColumnMapping) -> Conversion:
-    """Ids and free texts stay text.
-
-    What a spreadsheet destroyed or somebody misplaced is refused.
-    """
-    c = cell_name(column)
-    limit = mapping.max_length or column.max_length
-    checks = [f"when strlen({c}) > {limit} and length({c}) > {limit} then 'length'"]
-    if column.kind == "id":
-        rounded = r"'-?[0-9](\.[0-9]+)?[eE]\+[0-9]+'"
-        checks.append(f"when regexp_full_match({c}, {rounded}) then 'precision'")
-    if column.pii == "none" and "personal_looking" not in mapping.allow:
-        checks.append(f"when regexp_matches({c}, {quote(PREFILTER)}) then {quote(SUSPECT)}")
-    value = c
-    if mapping.map:
-        branches = " ".join(f"when {quote(k)} then {quote(w)}" for k, w in mapping.map.items())
-        value = f"case {c} {branches} else {c} end"
-    return Conversion(value, f"case {' '.join(checks)} end")
-
-
-def choice(column: Column, mapping: ColumnMapping) -> Conversion:
-    """Enums, currencies and booleans: declared values only."""
-    c, v = cell_name(column), value_name(column)
-    value = c
-    if mapping.map:
-        branches = " ".join(f"when {quote(k)} then {quote(w)}" for k, w in mapping.map.items())
-        value = f"case {c} {branches} end"
-    if column.kind == "boolean":
-        words = value if mapping.map else f"lower({c})"
-        yes, no = f"{words} in ('true', '1')", f"{words} in ('false', '0')"
-        value = f"case when {yes} then true when {no} then false end"
-        return Conversion(value, f"case when {v} is null then 'boolean' end")
-    allowed = entities.CURRENCIES if column.kind == "currency" else column.values
-    code = "currency" if column.kind == "currency" else "enum"
-    check = f"{v} is null or {v} not in ({in_list(sorted(allowed))})"
-    return Conversion(value, f"case when {check} then '{code}' end")
 
 
 def instant(

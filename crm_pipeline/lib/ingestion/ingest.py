@@ -324,7 +324,7 @@ class _Door:
         try:
             manifest = landing.read_manifest(companion.path) if companion else None
             _check_manifest(file, manifest)
-            done = self._convert(engine(), file, manifest)
+            done = self._convert_anywhere(engine(), file, manifest, companion)
         except LandingError as error:
             return self._refuse(file, error)
         except _NOT_THE_FILE:
@@ -351,12 +351,33 @@ class _Door:
         )
         return _written(file, done), row
 
+    def _convert_anywhere(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        file: InboxFile,
+        manifest: Manifest | None,
+        landed: Sighting | None,
+    ) -> parts.Conformed:
+        """Reads the landed file in place; if that fails in any way, the kept bytes decide."""
+        if landed is not None:
+            try:
+                return self._convert(engine, file, manifest, landed)
+            except (LandingError, raw_store.ChangedUnderneathError):
+                pass
+        return self._convert(engine, file, manifest, None)
+
     def _convert(
-        self, engine: duckdb.DuckDBPyConnection, file: InboxFile, manifest: Manifest | None
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        file: InboxFile,
+        manifest: Manifest | None,
+        landed: Sighting | None,
     ) -> parts.Conformed:
         facts = FileFacts(file.file_sha256, file.received_at, _known_at(self.spec, file.file_name))
         proven = manifest is not None and (manifest.sha256 is not None or manifest.size is not None)
-        opened = readers.opener(self.home, self.spec, file.file_sha256, is_proven_whole=proven)
+        opened = readers.opener(
+            self.home, self.spec, file.file_sha256, is_proven_whole=proven, landed=landed
+        )
         done = parts.write_parts(self.home, engine, self.spec, facts, opened, manifest)
         if self.spec.entity == "consents" and self.post_consents and done.part_path:
             failpoint("consents_before")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -238,7 +239,7 @@ class _Job:
             for rows in spool.tables():
                 part = self._part(rows, counter, mixed)
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, part.schema, **_PARQUET)
+                    writer = _open_writer(temporary, part.schema)
                     stack.enter_context(writer)
                 writer.write_table(part, row_group_size=ROW_GROUP)
             stack.close()
@@ -275,6 +276,13 @@ def raw_record(batch: Batch, reader: Reader, row: int) -> str:
         return shorten(batch.cells["raw"][row].as_py())
     cells = {name: batch.cells[f"s{n}"][row].as_py() for n, name in enumerate(reader.names)}
     return shorten(json.dumps(cells, ensure_ascii=False))
+
+
+def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Hashes and numbers never repeat; looking for repetition would cost as much as writing them.
+    unique = ("record_number", "record_id", "content_hash")
+    repeated = [name for name in schema.names if name not in unique]
+    return pq.ParquetWriter(path, schema, use_dictionary=repeated, **_PARQUET)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

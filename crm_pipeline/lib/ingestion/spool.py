@@ -85,8 +85,8 @@ class LineCounter:
         hashes = rows["line_hash"].to_numpy()
         places = np.searchsorted(self._repeated, hashes)
         places[places == len(self._repeated)] = 0
-        repeated = np.flatnonzero(self._repeated[places] == hashes) if len(self._repeated) else []
-        if len(repeated):
+        if len(self._repeated):
+            repeated = np.flatnonzero(self._repeated[places] == hashes)
             names = [name for name in ("content_hash", "batch") if name in rows.column_names]
             lines = [pc.cast(rows[name].take(repeated), pa.string()).to_pylist() for name in names]
             for place, line in zip(repeated, zip(*lines, strict=True), strict=True):

@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import raw_store
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.ingestion.landing import Sighting
 from crm_pipeline.lib.ingestion.readers.batch import Reader
 from crm_pipeline.lib.ingestion.readers.csv_reader import CsvReader
 from crm_pipeline.lib.ingestion.readers.jsonl import JsonlReader
@@ -25,7 +27,12 @@ Opener = Callable[[], AbstractContextManager[Reader]]
 
 
 def opener(
-    home: CrmHome, spec: FeedSpec, file_sha256: str, *, is_proven_whole: bool = False
+    home: CrmHome,
+    spec: FeedSpec,
+    file_sha256: str,
+    *,
+    is_proven_whole: bool = False,
+    landed: Sighting | None = None,
 ) -> Opener:
     """How to open the raw file ``file_sha256`` with the reader its feed declares.
 
@@ -33,6 +40,7 @@ def opener(
         home: holds the raw store.
         spec: the feed.
         file_sha256: the raw file.
+        landed: the same bytes in the landing folder, if they may be read there.
         is_proven_whole: a manifest has confirmed size or hash; a missing last line end is no cut.
     """
 
@@ -46,10 +54,18 @@ def opener(
                 yield ParquetReader(spec, path)
         else:
             reader = JsonlReader if kind == "jsonl" else CsvReader
-            with raw_store.open_raw(home, file_sha256) as source:
+            with _text(home, file_sha256, landed) as source:
                 yield reader(spec, source, is_proven_whole=is_proven_whole)
 
     return opened
+
+
+def _text(
+    home: CrmHome, file_sha256: str, landed: Sighting | None
+) -> AbstractContextManager[IO[bytes]]:
+    if landed is not None:
+        return raw_store.open_landed(landed, file_sha256)
+    return raw_store.open_raw(home, file_sha256)
 
 
 @contextmanager
