@@ -218,6 +218,7 @@ def test_orders_count_sale_documents_and_gifts_fees_guests_keep_their_place(
     assert (adjustment["document_kind"], adjustment["net_amount"]) == ("adjustment", 0)
 
 
+@pytest.mark.bad_input("B46")
 def test_linked_refunds_reduce_their_order_and_never_below_nothing(warehouse: Path) -> None:
     order = only(warehouse, "from marts.fct_orders where order_id = 'o5'")
     assert (order["gross_amount"], order["refund_amount"], order["net_amount"]) == (100, 100, 0)
@@ -228,6 +229,7 @@ def test_linked_refunds_reduce_their_order_and_never_below_nothing(warehouse: Pa
     assert [row["refund_state"] for row in states] == ["counted", "capped", "orphan_held"]
 
 
+@pytest.mark.bad_input("B94")
 def test_a_customer_who_gave_everything_back_has_a_defined_row(warehouse: Path) -> None:
     row = customer(warehouse, "a2")
     assert (row["order_count"], row["spend_amount"]) == (1, Decimal("-40.00"))
@@ -235,6 +237,7 @@ def test_a_customer_who_gave_everything_back_has_a_defined_row(warehouse: Path) 
     assert row["rfm_tier"] == "general_value"
 
 
+@pytest.mark.bad_input("B48")
 def test_money_without_a_rate_is_null_and_its_order_still_counts(warehouse: Path) -> None:
     order = only(warehouse, "from marts.fct_orders where order_id = 'o6'")
     assert (order["net_amount"], order["currency"]) == (None, "USD")
@@ -316,6 +319,7 @@ def test_scores_show_the_newest_slice_of_customers_that_exist(warehouse: Path) -
     assert [(row["customer_id"], row["churn_probability"]) for row in rows] == [("c-shop-a1", 0.25)]
 
 
+@pytest.mark.requirement("CUS-3")
 def test_features_at_a_training_cutoff_know_nothing_of_the_days_after_it(
     warehouse: Path, tmp_path: Path
 ) -> None:
@@ -378,6 +382,7 @@ def test_marts_do_not_depend_on_the_order_or_the_split_of_files(
         assert dbt_support.read(other, query) == dbt_support.read(warehouse, query), table
 
 
+@pytest.mark.bad_input("B93")
 def test_an_empty_shop_builds(tmp_path: Path) -> None:
     path = tmp_path / "crm.duckdb"
     dbt_support.create_sources(path)

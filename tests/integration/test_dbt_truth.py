@@ -100,6 +100,7 @@ def test_every_customer_has_a_tier_and_the_summary_counts_each_once(warehouse: P
     assert {"core", "dormant", "new", "potential"} <= tiers
 
 
+@pytest.mark.requirement("CUS-5")
 def test_the_limits_of_the_ladder_are_the_engines_own_percentiles(warehouse: Path) -> None:
     wrong = dbt_support.read(
         warehouse,

@@ -82,6 +82,8 @@ def copy_of(source: Path, target: Path, *, only: str | None = None) -> Path:
 
 @pytest.mark.requirement("ING-5")
 @pytest.mark.requirement("ING-6")
+@pytest.mark.bad_input("B30")
+@pytest.mark.bad_input("B58")
 def test_day_files_first_then_the_years_split_anew_give_the_same_result(
     small: Path, undisturbed: str, tmp_path: Path
 ) -> None:
