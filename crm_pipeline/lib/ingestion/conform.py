@@ -11,6 +11,7 @@ with the first one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -190,19 +191,27 @@ class Conformer:
         lexicons = {}
         for cell in self._cells:
             codes, cleaned = encoded[cell.name]
-            values, problems = found.get(cell.name) or _worded(cell, cleaned.cells)
+            if is_calculated(cell):
+                values, problems = found[f"v_{cell.name}"], found[f"p_{cell.name}"]
+            else:
+                values, problems = _worded(cell, cleaned.cells)
             problems = pc.coalesce(_absent(self._spec, cell, cleaned.cells), problems)
             if cleaned.damage is not None:
                 problems = pc.coalesce(cleaned.damage, problems)
             tests = conditions_on(self._spec, cell.name)
             columns = {f"k_{cell.name}_{n}": words.holds(t, values) for n, t in enumerate(tests)}
             columns[f"v_{cell.name}"] = values
+            if cell.column is not None:
+                columns[f"h_{cell.name}"] = _spelling(cell, values, found)
             has_problem = problems.null_count < len(problems)
             lexicons[cell.name] = Lexicon(codes, columns, problems if has_problem else None)
         return lexicons
 
-    def _calculate(self, cells: Mapping[str, pa.Array]) -> dict[str, tuple[pa.Array, pa.Array]]:
-        """Numbers and times of all columns in one query, the shorter columns padded."""
+    def _calculate(self, cells: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+        """Numbers and times of all columns in one query, the shorter columns padded.
+
+        ``v_…`` values, ``p_…`` problems, ``h_…`` what is hashed.
+        """
         names = [cell.name for cell in self._cells if is_calculated(cell)]
         if not names:
             return {}
@@ -213,11 +222,9 @@ class Conformer:
             table[f"t_{name}"] = pa.concat_arrays([cells[name], padding])
         found = self._run(self._lexicon_query, "distinct_cells", pa.table(table))
         return {
-            name: (
-                _first(found[f"v_{name}"], len(cells[name])),
-                _first(found[f"p_{name}"], len(cells[name])),
-            )
+            f"{part}_{name}": _first(found[f"{part}_{name}"], len(cells[name]))
             for name in names
+            for part in "vph"
         }
 
 
@@ -236,6 +243,12 @@ def _worded(cell: Cell, cells: pa.Array) -> tuple[pa.Array, pa.Array]:
         return cells, pa.nulls(len(cells), pa.string())
     convert = words.text if cell.column.kind in ("id", "text") else words.choice
     return convert(cell.column, cell.mapping, cells)
+
+
+def _spelling(cell: Cell, values: pa.Array, found: Mapping[str, pa.Array]) -> pa.Array:
+    """What of a value goes into the content hash: its one spelling and an end mark."""
+    text = found[f"h_{cell.name}"] if is_calculated(cell) else pc.cast(values, pa.string())
+    return pc.binary_join_element_wise(pc.fill_null(text, ABSENT), SEPARATOR, "")
 
 
 def _absent(spec: FeedSpec, cell: Cell, cells: pa.Array) -> pa.Array:
@@ -305,7 +318,8 @@ def lexicon_query(spec: FeedSpec, facts: FileFacts, relation: str) -> str:
             problem = f"case when c_{name} is not null then {problem} end"
         cleaned.append(f"{text} as c_{name}")
         typed.append(f"{value} as v_{name}")
-        judged.append(f"v_{name}, {problem} as p_{name}")
+        hashed = _as_text(f"v_{name}", cell.column.kind) if cell.column else "null"
+        judged.append(f"v_{name}, {problem} as p_{name}, cast({hashed} as varchar) as h_{name}")
     if not judged:
         return "select i from " + relation
     return f"""
@@ -500,36 +514,37 @@ def _known_at(spec: FeedSpec, facts: FileFacts) -> str:
 # ----------------------------------------------------------------- identity of a record
 
 
+def _as_text(v: str, kind: entities.Kind) -> str:
+    """SQL of a value's one spelling: the same on every version of the engine."""
+    return f"epoch_us({v})" if kind == "timestamp" else v
+
+
 def content_hash(spec: FeedSpec) -> str:
     """SQL of the hash over all contract columns, each value in its one spelling."""
+    separator, absent = f"chr({ord(SEPARATOR)})", f"chr({ord(ABSENT)})"
     parts = []
     for column in spec.contract.columns:
-        v = value_name(column)
-        if column.kind == "timestamp":
-            v = f"epoch_us({v})"
-        text = v if column.sql_type == "varchar" else f"cast({v} as varchar)"
-        parts.append(f"coalesce({text}, chr({ord(ABSENT)}))")
-    return _hash(parts)
-
-
-def _hash(parts: Sequence[str]) -> str:
-    separator = f"chr({ord(SEPARATOR)})"
-    return f"left(sha256(concat({f', {separator}, '.join(parts)})), 32)"
+        if _is_read(spec, column):
+            parts.append(f"h_{column.name}")
+        else:
+            text = f"cast({_as_text(value_name(column), column.kind)} as varchar)"
+            parts += [f"coalesce({text}, {absent})", separator]
+    return f"left(sha256(concat({', '.join(parts)})), 32)"
 
 
 def record_id(spec: FeedSpec) -> str:
     """SQL of the record's own id over a conformed row.
 
     It covers channel, entity and natural key, never feed or file. For numbered lines the key is
-    document, content and count; the content hash covers the first two.
+    document, content and count; the content hash covers the first two. The scope is hashed by
+    itself, so that what remains fits one block of SHA-256.
     """
-    scope = quote(f"{spec.channel}/{spec.entity}")
+    scope = hashlib.sha256(f"{spec.channel}/{spec.entity}".encode()).hexdigest()[:16]
     if spec.is_numbered:
         batch = ["batch"] if spec.key and spec.key.batch else []
-        return _hash([scope, *batch, "content_hash", "occurrence"])
-    texts = []
-    for name in spec.natural_key:
-        column = spec.contract.column(name)
-        text = f"epoch_us({name})" if column.kind == "timestamp" else name
-        texts.append(f"cast({text} as varchar)")
-    return _hash([scope, *texts])
+        texts = ["content_hash", "occurrence", *batch]
+    else:
+        columns = [spec.contract.column(name) for name in spec.natural_key]
+        texts = [_as_text(column.name, column.kind) for column in columns]
+    separator = f", chr({ord(SEPARATOR)}), "
+    return f"left(sha256(concat({separator.join([quote(scope), *texts])})), 32)"

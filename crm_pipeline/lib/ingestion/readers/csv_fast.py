@@ -22,15 +22,14 @@ def is_clean(block: bytes, delimiter: str, *, comment: str | None, field_limit: 
     """
     if not block.endswith(b"\n") or b"\0" in block or block.startswith((b"\n", b"\r")):
         return False
-    if b"\n\n" in block or b"\n\r" in block:
-        return False
-    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+    if b"\r" in block and (b"\n\r" in block or block.count(b"\r") != block.count(b"\r\n")):
         return False
     if comment and (block.startswith(comment.encode()) or b"\n" + comment.encode() in block):
         return False
     data = np.frombuffer(block, np.uint8)
     line_ends = np.flatnonzero(data == LF)
-    if int(np.diff(line_ends, prepend=-1).max()) > field_limit:
+    lengths = np.diff(line_ends, prepend=-1)
+    if int(lengths.max()) > field_limit or int(lengths.min()) == 1:
         return False
     return b'"' not in block or _quotes_are_proper(data, line_ends, ord(delimiter))
 

@@ -19,6 +19,7 @@ from crm_pipeline.lib.ingestion.readers.csv_strict import Broken, Dialect, Lines
 from crm_pipeline.lib.ingestion.readers.header import match_header, no_table
 
 STRICT_BATCH = 100_000
+HEAD_BYTES = 65_536
 
 
 class CsvReader:
@@ -65,7 +66,9 @@ class CsvReader:
         return next(self._blocks, None)
 
     def _read_header(self) -> list[str]:
-        lines = Lines(self._pending, self._more)
+        cut = self._pending.find(b"\n", HEAD_BYTES) + 1 or len(self._pending)
+        rest = [self._pending[cut:]]  # the header is at the top; the rest need not be split
+        lines = Lines(self._pending[:cut], lambda: rest.pop() if rest else self._more())
         for _ in range(self._format.title_rows):
             lines.peek(0)
             lines.pop()
@@ -74,7 +77,7 @@ class CsvReader:
         first = next(csv_strict.records(lines, loose, None), None)
         if not isinstance(first, list):
             raise no_table(first.raw if first else "", "there is no readable header line")
-        self._pending = lines.rest()
+        self._pending = lines.rest() + b"".join(rest)
         return first
 
     def _read(self, block: bytes) -> Iterator[Batch]:
