@@ -17,6 +17,7 @@ from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.landing import Sighting
 from crm_pipeline.lib.ledger.schema import inbox_files, inbox_parts, inbox_sightings
 
+BY_MANIFEST = ("manifest", "size_differs", "sha256_differs", "records_differ", "control_total")
 Seen = dict[str, tuple[tuple[int, int, int, str], str]]
 
 
@@ -95,6 +96,18 @@ def with_quarantine(ledger: sa.Engine, feed: str) -> list[str]:
     )
     with ledger.connect() as connection:
         return sorted(connection.execute(query).scalars())
+
+
+def held_by_manifest(ledger: sa.Engine, feed: str) -> set[str]:
+    """Files their manifest contradicts: nothing but a new delivery or a person lets them in."""
+    table = inbox_parts
+    mine = table.c.feed == feed
+    active = sa.select(table.c.file_sha256).where(mine, table.c.state == "active")
+    query = sa.select(table.c.file_sha256).where(
+        mine, table.c.reason_code.in_(BY_MANIFEST), table.c.file_sha256.not_in(active)
+    )
+    with ledger.connect() as connection:
+        return set(connection.execute(query).scalars())
 
 
 def record_sightings(ledger: sa.Engine, feed: str, seen: Iterable[tuple[Sighting, str]]) -> None:

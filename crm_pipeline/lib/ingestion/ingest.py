@@ -202,12 +202,15 @@ def replay(
         ledger: holds the inbox.
         spec: the feed.
         post_consents: receives the records of a consent feed before they count.
-        file_sha256: one file; default: every file with quarantined records, or refused whole.
+        file_sha256: one file, even against its manifest; default: every file with quarantined
+            records, or refused whole for another reason than its manifest.
     """
     began = time.perf_counter()
     door = _Door(home, ledger, spec, None, post_consents)
     known = inbox.files_of(ledger, spec.feed)
-    chosen = [file_sha256] if file_sha256 else inbox.with_quarantine(ledger, spec.feed)
+    held = inbox.held_by_manifest(ledger, spec.feed)
+    chosen = [sha for sha in inbox.with_quarantine(ledger, spec.feed) if sha not in held]
+    chosen = [file_sha256] if file_sha256 else chosen
     if file_sha256 and file_sha256 not in known:
         raise ConfigError(
             f"{spec.feed} never received the file {file_sha256[:12]}…",
@@ -262,7 +265,8 @@ class _Door:
         if not fresh:
             return len(found), []
         known = inbox.files_of(self.ledger, self.spec.feed)
-        settled = inbox.settled(self.ledger, self.spec)
+        held = inbox.held_by_manifest(self.ledger, self.spec.feed)
+        settled = inbox.settled(self.ledger, self.spec) - held
         reports, duplicates = [], []
         for sighting in fresh:
             kept, report = self._keep(sighting)
@@ -293,6 +297,7 @@ class _Door:
     def catch_up(self, engine: Callable[[], duckdb.DuckDBPyConnection]) -> list[FileReport]:
         """Kept files that the present contract has not read yet."""
         settled = inbox.settled(self.ledger, self.spec)
+        settled |= inbox.held_by_manifest(self.ledger, self.spec.feed)
         known = inbox.files_of(self.ledger, self.spec.feed)
         return [
             self.process(engine, file, None, None)

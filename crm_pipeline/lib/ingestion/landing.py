@@ -16,7 +16,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,22 @@ class Sighting:
     mtime_ns: int
     ctime_ns: int
     inode: str
+    companion_ns: int = 0  # when its manifest was written: a corrected manifest is news too
 
     @property
     def shown_name(self) -> str:
         return printable(self.path.name)
 
     @property
-    def state(self) -> tuple[int, int, int, str]:
+    def own_state(self) -> tuple[int, int, int, str]:
+        """The file itself, without its manifest."""
         return (self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode)
+
+    @property
+    def state(self) -> tuple[int, int, int, str]:
+        """What the inbox remembers."""
+        mark = f"{self.inode}+{self.companion_ns}" if self.companion_ns else self.inode
+        return (self.size_bytes, self.mtime_ns, self.ctime_ns, mark)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,9 @@ def scan(spec: FeedSpec, landing_dir: Path, *, stable_seconds: float = 0.0) -> S
         if isinstance(found, Refusal):
             refused.append(found)
         elif found is not None and _is_complete(spec, found, stable_seconds):
-            complete.append(found)
+            manifest = look_at(_companion(found.path, ".manifest.json"))
+            written = manifest.mtime_ns if isinstance(manifest, Sighting) else 0
+            complete.append(replace(found, companion_ns=written))
         else:
             waiting.append(printable(name))
     return Scan(tuple(complete), tuple(waiting), tuple(refused))

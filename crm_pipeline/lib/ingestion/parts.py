@@ -33,6 +33,7 @@ from crm_pipeline.lib.ingestion.conform import FileFacts
 from crm_pipeline.lib.ingestion.conversions import quote
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.landing import Manifest
+from crm_pipeline.lib.ingestion.leftovers import SPILL
 from crm_pipeline.lib.ingestion.readers.batch import Batch, Reader, Reject, shorten
 from crm_pipeline.lib.ingestion.spool import LineCounter, Spool
 
@@ -78,7 +79,7 @@ class Conformed:
 def engine(home: CrmHome) -> Iterator[duckdb.DuckDBPyConnection]:
     """A private in-memory DuckDB that spills below the home instead of growing."""
     home.conformed.mkdir(parents=True, exist_ok=True)
-    spill = home.conformed / f".spill-{os.getpid()}-{os.urandom(4).hex()}"
+    spill = home.conformed / f"{SPILL}{os.getpid()}-{os.urandom(4).hex()}"
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("set TimeZone = 'UTC'")

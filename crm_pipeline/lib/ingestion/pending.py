@@ -36,7 +36,7 @@ def list_pending(
         for found in landing.scan(spec, landing_dir, stable_seconds=stable_seconds).complete
         if seen.get(inbox.path_key(found), (None,))[0] != found.state
     ]
-    settled = inbox.settled(ledger, spec)
+    settled = inbox.settled(ledger, spec) | inbox.held_by_manifest(ledger, spec.feed)
     marks += [
         _mark(sha256, spec.contract_hash)
         for sha256 in inbox.files_of(ledger, spec.feed)

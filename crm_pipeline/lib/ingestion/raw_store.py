@@ -54,7 +54,10 @@ def keep(home: CrmHome, sighting: Sighting) -> RawFile:
     with _open_plain(sighting) as source:
         digest, size, temporary = _compress(home, source)
         try:
-            if sighting_of(sighting.path, os.fstat(source.fileno())).state != sighting.state:
+            if (
+                sighting_of(sighting.path, os.fstat(source.fileno())).own_state
+                != sighting.own_state
+            ):
                 raise ChangedUnderneathError
             target = raw_path(home, digest)
             _move_into_place(temporary, target)
@@ -85,7 +88,7 @@ def _open_plain(sighting: Sighting) -> Iterator[IO[bytes]]:
             remedy="give this user the right to read it",
         ) from error
     with os.fdopen(handle, "rb", buffering=0) as source:
-        if sighting_of(sighting.path, os.fstat(source.fileno())).state != sighting.state:
+        if sighting_of(sighting.path, os.fstat(source.fileno())).own_state != sighting.own_state:
             raise ChangedUnderneathError
         yield source
 

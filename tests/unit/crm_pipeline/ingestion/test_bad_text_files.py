@@ -317,6 +317,14 @@ def test_b72_one_column_is_a_table(make_door: MakeDoor) -> None:
     assert door.take("Code\nA\nB\n", "codes-20260101.csv").written == 2
 
 
+@pytest.mark.bad_input("B73")
+@pytest.mark.bad_input("B74")
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "<script>alert(1)</script>"])
+def test_b73_b74_formulas_and_scripts_are_stored_as_they_are(door: Door, text: str) -> None:
+    door.take(csv(GOOD.replace("card", text)))
+    assert door.parts()[0]["payment_method"] == text
+
+
 @pytest.mark.bad_input("B75")
 @pytest.mark.bad_input("B76")
 @pytest.mark.parametrize(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from crm_pipeline.lib.ingestion import raw_store
+from crm_pipeline.lib.ingestion.leftovers import sweep_leftovers
 from crm_pipeline.lib.ingestion.pending import has_files, list_pending
 
-from .door import GOOD, OTHER, Door, csv
+from .door import GOOD, OTHER, Door, csv, feed
 
 MakeDoor = Callable[..., Door]
 DATA = csv(GOOD, OTHER)
@@ -59,6 +61,19 @@ def test_b26_a_manifest_that_differs_refuses_the_file(
     report = door.take(DATA)
     assert (report.outcome, report.reason_code) == ("refused", reason)
     assert door.parts() == [] and not list(door.home.conformed.rglob("*.parquet"))
+
+
+@pytest.mark.bad_input("B26")
+def test_b26_a_refused_file_is_held_until_its_manifest_is_corrected(door: Door) -> None:
+    manifest(door, records=3)
+    assert door.take(DATA).reason_code == "records_differ"
+    assert door.ingest().files == () and door.replay().files == ()
+    door.spec = feed({"format": {"comment": "#"}})
+    assert door.ingest().files == (), "another contract does not let it in either"
+    assert list_pending(door.ledger, door.spec, door.landing) == []
+    manifest(door, records=2, size=len(DATA))
+    assert len(list_pending(door.ledger, door.spec, door.landing)) == 1
+    assert door.ingest().written == 2
 
 
 @pytest.mark.bad_input("B27")
@@ -218,6 +233,26 @@ def test_one_broken_file_does_not_stop_the_others(door: Door) -> None:
     report = door.ingest()
     assert sorted(f.outcome for f in report.files) == ["refused", "refused", "written"]
     assert report.written == 2
+
+
+@pytest.mark.bad_input("B30")
+def test_b30_an_older_file_is_taken_in_with_its_older_version(make_door: MakeDoor) -> None:
+    door = make_door({"version": {"from": "V", "format": "%Y-%m-%d"}})
+    header = "No,Buyer,At,Amount,Remark,V"
+    door.take(csv(f"{GOOD},2026-02-02", header=header), "new.csv")
+    door.deliver(csv(f"{GOOD},2026-02-01", header=header), "old.csv")
+    assert door.ingest().written == 1
+    first, second = sorted(door.parts(), key=lambda row: row["source_version"])
+    assert first["record_id"] == second["record_id"], "staging orders the versions of one record"
+
+
+def test_what_a_crash_left_is_swept_when_it_is_old(door: Door) -> None:
+    for folder in (door.home.raw, door.home.conformed, door.home.quarantine):
+        (folder / ".tmp-1-ab").write_bytes(b"x")
+    (door.home.conformed / ".spill-1-ab").mkdir()
+    assert sweep_leftovers(door.home, older_than_seconds=3600, now=time.time()) == 0
+    assert sweep_leftovers(door.home, older_than_seconds=3600, now=time.time() + 7200) == 4
+    assert door.leftovers() == []
 
 
 def test_what_is_pending_is_known_without_doing_it(door: Door) -> None:
