@@ -53,18 +53,15 @@ def execute(
     Raises:
         RunFailedError: a step failed; the message carries its error.
     """
+    definition = defs().resolve_job_def(job)
     log = Path(os.environ["DAGSTER_HOME"]) / "last_run.log"
     with log.open("a", encoding="utf-8") as stream, redirect_stdout(stream):
-        result = (
-            defs()
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=instance,
-                partition_key=partition_key,
-                tags=tags,
-                run_config=QUIET,
-                raise_on_error=False,
-            )
+        result = definition.execute_in_process(
+            instance=instance,
+            partition_key=partition_key,
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
         )
     if not result.success:
         raise RunFailedError(

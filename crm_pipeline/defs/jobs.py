@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from crm_pipeline.partitions import business_days
+from crm_pipeline.partitions import OFFICIAL, business_days
 
 LIMITS = {"dagster/max_runtime": "14400"}  # seconds; a hung run must not hold the queue all day
 
@@ -35,6 +35,5 @@ monthly_job = dg.define_asset_job(
     selection=FEEDS | WAREHOUSE,
     partitions_def=business_days(),
     description="The nightly work for the last day of a month; its tiers become official.",
-    tags=LIMITS,
-    config={"ops": {"history__official_rfm_tiers": {"config": {"is_official": True}}}},
+    tags={**LIMITS, **OFFICIAL},
 )

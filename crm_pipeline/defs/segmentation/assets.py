@@ -10,21 +10,15 @@ import dagster as dg
 
 from crm_pipeline.lib.history import find_slice, write_slice
 from crm_pipeline.lib.warehouse import refresh_history_views
-from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
+from crm_pipeline.partitions import OFFICIAL, ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
-OFFICIAL = """
+TIERS = """
     select cast(? as date) as as_of_date, customer_id, rfm_tier, ladder, tier_rule_id as reason
     from intermediate.int_customers_tiered
     order by customer_id
 """
 TABLE = "official_rfm_tiers"
-
-
-class OfficialTierConfig(dg.Config):
-    """Set by the monthly job; a nightly run only shows what is on record."""
-
-    is_official: bool = False
 
 
 @dg.asset(
@@ -40,7 +34,6 @@ class OfficialTierConfig(dg.Config):
 )
 def official_rfm_tiers(
     context: dg.AssetExecutionContext,
-    config: OfficialTierConfig,
     deployment: Deployment,
     warehouse: Warehouse,
 ) -> dg.MaterializeResult:
@@ -48,8 +41,10 @@ def official_rfm_tiers(
     as_of = context.partition_key
     written = 0
     with warehouse.connect(context.run_id, as_of) as connection:
-        if config.is_official and _is_open(deployment, warehouse, context):
-            tiers = connection.execute(OFFICIAL, [as_of]).to_arrow_table()
+        if OFFICIAL.items() <= context.run.tags.items() and _is_open(
+            deployment, warehouse, context
+        ):
+            tiers = connection.execute(TIERS, [as_of]).to_arrow_table()
             made = write_slice(
                 deployment.crm_home,
                 deployment.ledger,
