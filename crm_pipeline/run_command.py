@@ -17,11 +17,12 @@ from crm_pipeline.lib.examples import prepare_example
 from crm_pipeline.lib.fingerprint import fingerprint_inputs
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import FeedSpec, load_feeds, replay
+from crm_pipeline.lib.ingestion.leftovers import sweep_leftovers
 from crm_pipeline.lib.ingestion.pending import has_files, list_pending
 from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.publish import current_manifest
-from crm_pipeline.lib.recover import recover
+from crm_pipeline.lib.recover import ABANDONED_SECONDS, recover
 from crm_pipeline.lib.reporting.summary import summarise
 from crm_pipeline.lib.scoring.registry import newest_records
 from crm_pipeline.lib.settings import HomeSettings, remember, resolve
@@ -120,11 +121,13 @@ def replay_feeds(home: CrmHome, feed: str | None) -> None:
 
 def recover_home(home: CrmHome) -> None:
     """Clears what a crash left behind, and says what it was."""
-    found = recover(home, open_ledger(home), now=time.time())
-    if found.is_clean:
+    now = time.time()
+    left_at_the_door = sweep_leftovers(home, older_than_seconds=ABANDONED_SECONDS, now=now)
+    found = recover(home, open_ledger(home), now=now)
+    if found.is_clean and not left_at_the_door:
         print("nothing was left behind")
         return
-    print(f"temporary files removed: {found.temporary_files}")
+    print(f"temporary files removed: {found.temporary_files + left_at_the_door}")
     print(f"unfinished builds removed: {', '.join(found.unfinished_builds) or 'none'}")
     print(f"scratch warehouses removed: {', '.join(found.scratch_files) or 'none'}")
     for batch in found.unfinished_batches:

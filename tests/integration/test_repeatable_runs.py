@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from tests.integration.pipeline_support import (
 CUSTOMERS = 60
 SETTINGS = {"CRM_TIMEZONE": "Europe/London", "CRM_CURRENCY": "GBP"}
 KILLS = 2
+SOAK_KILLS = 20
 EARLIEST_KILL, LATEST_KILL = 4.0, 40.0
 
 
@@ -177,3 +179,23 @@ def test_two_runs_at_once_both_end_well_and_readers_never_notice(
 MIXED = """
     select (select count(*) from marts.dim_customers), (select count(*) from marts.customer_360)
 """
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("round_number", range(SOAK_KILLS))
+def test_a_run_killed_at_any_moment_leaves_a_whole_build_and_the_next_makes_it_good(
+    small: Path, undisturbed: str, tmp_path: Path, round_number: int
+) -> None:
+    """Random moments over the whole length of a run, each in a home of its own."""
+    seed = int(os.environ.get("SOAK_SEED") or time.time_ns() % 1_000_000) + round_number
+    moment = random.Random(seed).uniform(0.5, LATEST_KILL)
+    home = tmp_path / "home"
+    process = start(home, "--landing", small, **SETTINGS)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=moment)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    print(f"seed {seed}: killed after {moment:.1f} s")
+    assert_whole(home)
+    run(home, "--landing", small, **SETTINGS)
+    assert manifest(home)["result_hash"] == undisturbed, f"seed {seed}"
