@@ -28,6 +28,10 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from ml.churn import ChurnModel, label_churned
+from ml.clv import ClvModel
+from ml.evaluation import backtest_churn, backtest_clv
+
 HORIZON_DAYS = 90
 CLV_HORIZON_DAYS = 365
 CODE_VERSION = "1"
@@ -758,10 +762,6 @@ def run_sql(connection: duckdb.DuckDBPyConnection, script: str, as_of: date) -> 
 
 def write_scores(connection: duckdb.DuckDBPyConnection, as_of: date) -> dict[str, dict[str, float]]:
     """Trains, backtests and scores as the pipeline does; returns the figures of both backtests."""
-    from ml.churn import ChurnModel, label_churned
-    from ml.clv import ClvModel
-    from ml.evaluation import backtest_churn, backtest_clv
-
     panel = connection.sql("from marts.customer_features").df()
     days = pd.to_datetime(panel["cutoff_date"])
     trained_until = pd.Timestamp(as_of.replace(day=1) - timedelta(days=1))
