@@ -66,6 +66,11 @@ def manifest(home: Path) -> dict[str, object]:
     return read
 
 
+def result_hash(home: Path) -> str:
+    """What ``crm hash`` says of the published build as a whole."""
+    return crm(home, "hash").stdout.splitlines()[-1].split()[0]
+
+
 def query(home: Path, sql: str) -> list[tuple[object, ...]]:
     """Rows from the published build."""
     path = home / "published" / "current" / "crm.duckdb"

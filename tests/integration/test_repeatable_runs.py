@@ -19,6 +19,7 @@ from tests.integration.pipeline_support import (
     manifest,
     query,
     read_lines,
+    result_hash,
     run,
     start,
     write_lines,
@@ -69,7 +70,7 @@ def undisturbed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     home = tmp_path_factory.mktemp("quiet_home")
     printed = run(home, "--landing", landing, **SETTINGS)
     assert "refused" in printed, "the broken file was not told"
-    return str(manifest(home)["result_hash"])
+    return result_hash(home)
 
 
 def copy_of(source: Path, target: Path, *, only: str | None = None) -> Path:
@@ -93,10 +94,10 @@ def test_day_files_first_then_the_years_split_anew_give_the_same_result(
     copy_of(small, landing, only="online_retail_by_day")
     copy_of(small, landing, only="online_retail_consents")
     run(home, "--landing", landing, **SETTINGS)
-    assert manifest(home)["result_hash"] != undisturbed
+    assert result_hash(home) != undisturbed
     deal_out(small / "online_retail", landing / "online_retail", files=3)
     run(home, "--landing", landing, **SETTINGS)
-    assert manifest(home)["result_hash"] == undisturbed
+    assert result_hash(home) == undisturbed
 
 
 def deal_out(source: Path, target: Path, *, files: int) -> None:
@@ -128,7 +129,7 @@ def test_a_killed_run_is_made_good_by_the_next(
         process.wait()
         assert_whole(home)
     run(home, "--landing", small, **SETTINGS)
-    assert manifest(home)["result_hash"] == undisturbed, f"seed {seed}"
+    assert result_hash(home) == undisturbed, f"seed {seed}"
 
 
 def assert_whole(home: Path) -> None:
@@ -169,7 +170,7 @@ def test_two_runs_at_once_both_end_well_and_readers_never_notice(
     assert errors == []
     assert reads, "the reader never saw a build"
     assert all(customers == rows for customers, rows in reads)
-    assert manifest(home)["result_hash"] == undisturbed
+    assert result_hash(home) == undisturbed
     ((batches,),) = query(
         home, "select count(*) - count(distinct decision_id) from marts.outreach_decisions"
     )
@@ -198,4 +199,4 @@ def test_a_run_killed_at_any_moment_leaves_a_whole_build_and_the_next_makes_it_g
     print(f"seed {seed}: killed after {moment:.1f} s")
     assert_whole(home)
     run(home, "--landing", small, **SETTINGS)
-    assert manifest(home)["result_hash"] == undisturbed, f"seed {seed}"
+    assert result_hash(home) == undisturbed, f"seed {seed}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.history import write_slice
 from crm_pipeline.lib.outreach.decisions import decide_all
 from crm_pipeline.lib.outreach.journey import load_journeys
@@ -38,6 +39,7 @@ def outreach_decisions(
     """One outcome for every candidate of every journey. A run for the past decides nothing."""
     as_of, settings = date.fromisoformat(context.partition_key), deployment.settings
     plan = warehouse.plan(context.run_id, context.partition_key)
+    made = None
     with warehouse.connect(context.run_id, context.partition_key) as connection:
         if not plan.is_backfill:
             decisions = decide_all(
@@ -47,7 +49,7 @@ def outreach_decisions(
                 zone=settings.zone,
                 salt=settings.keys.holdout_salt,
             )
-            write_slice(
+            made = write_slice(
                 deployment.crm_home,
                 deployment.ledger,
                 table_name="outreach_decisions",
@@ -61,9 +63,16 @@ def outreach_decisions(
             "where as_of_date = ? group by outcome order by outcome",
             [as_of],
         ).fetchall()
+    shown = sum(count for _, count in outcomes)
+    if made is not None and shown != made.row_count:
+        raise OutreachError(
+            f"{made.row_count} decisions are on record, but the warehouse shows {shown}",
+            where=f"history.outreach_decisions at {as_of}",
+            remedy="run again; nothing is published or sent from this build",
+        )
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": sum(count for _, count in outcomes),
+            "dagster/row_count": shown,
             **{f"outcome_{outcome}": count for outcome, count in outcomes},
         }
     )
