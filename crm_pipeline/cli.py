@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -61,12 +62,19 @@ def _open(home: Path) -> CrmHome:
 @click.option("--landing", type=click.Path(path_type=Path), help="Landing folder, read in place.")
 @click.option("--example", help=f"An example of this checkout [default: {DEFAULT_EXAMPLE}].")
 @click.option("--job", type=click.Choice(["nightly", "monthly"]), default="nightly")
-@click.option("--as-of", help="Business day to build, YYYY-MM-DD; default: the home's rule.")
-def run(home: Path, landing: Path | None, example: str | None, job: str, as_of: str | None) -> None:
+@click.option(
+    "--as-of",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    help="Business day to build, YYYY-MM-DD; default: the home's rule.",
+)
+def run(
+    home: Path, landing: Path | None, example: str | None, job: str, as_of: datetime | None
+) -> None:
     """Landing to published warehouse for one business day, then the outreach sensors."""
     from crm_pipeline.run_command import run_once
 
-    run_once(_open(home), landing=landing, example=example, job=job, as_of=as_of)
+    day = as_of.date().isoformat() if as_of else None
+    run_once(_open(home), landing=landing, example=example, job=job, as_of=day)
 
 
 @main.command()

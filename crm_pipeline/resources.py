@@ -21,7 +21,7 @@ from crm_pipeline.lib.consent.ledger import post_consents
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.run_locks import hold_run_lock
-from crm_pipeline.lib.settings import HomeSettings, resolve
+from crm_pipeline.lib.settings import HomeSettings, remember, resolve
 from crm_pipeline.lib.warehouse import hold_lease, open_warehouse
 from crm_pipeline.lib.warehouse.plan import BuildPlan, plan_build
 
@@ -68,9 +68,13 @@ class Deployment(dg.ConfigurableResource):
     @property
     def settings(self) -> HomeSettings:
         """What the home remembers, checked against the environment."""
-        settings: HomeSettings = self._once(
-            "settings", lambda: resolve(self.crm_home, env=os.environ)
-        )
+        settings: HomeSettings = self._once("settings", self._settle)
+        return settings
+
+    def _settle(self) -> HomeSettings:
+        """A home started by UI or schedule remembers its settings like any other."""
+        settings = resolve(self.crm_home, env=os.environ)
+        remember(self.crm_home, settings)
         return settings
 
     @property
@@ -106,7 +110,7 @@ class Warehouse(dg.ConfigurableResource):
     """The warehouse file of one home; a run that touches it holds the only lease until it ends."""
 
     deployment: dg.ResourceDependency[Deployment]
-    lease_seconds: float = 1800
+    lease_seconds: float = 7200
     _stack: ExitStack = PrivateAttr(default_factory=ExitStack)
     _plans: dict[str, BuildPlan] = PrivateAttr(default_factory=dict)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.examples import prepare_example
-from crm_pipeline.lib.fingerprint import fingerprint_inputs
+from crm_pipeline.lib.fingerprint import fingerprint_ledger
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import FeedSpec, load_feeds, replay
 from crm_pipeline.lib.ingestion.leftovers import sweep_leftovers
@@ -65,8 +65,18 @@ def run_once(
             say(f"\nNothing new since the build of {day}: no file, rule, consent or code changed.")
         else:
             execute(instance, f"{job}_job", partition_key=day)
+            _tell_if_past(home, date.fromisoformat(day))
         batches = evaluate_outreach_sensors(instance, deployment)
     _tell(home, batches, time.perf_counter() - began)
+
+
+def _tell_if_past(home: CrmHome, day: date) -> None:
+    manifest = current_manifest(home)
+    if manifest is not None and manifest.as_of > day:
+        say(
+            f"\n{day} lies before the published {manifest.as_of}: it was built aside and is NOT "
+            "published. To publish earlier days again, use another home."
+        )
 
 
 def settle(
@@ -99,7 +109,7 @@ def is_up_to_date(home: CrmHome, settings: HomeSettings, as_of: date) -> bool:
     manifest = current_manifest(home)
     if manifest is None or manifest.as_of != as_of:
         return False
-    wanted = fingerprint_inputs(open_ledger(home), settings, as_of)
+    wanted = fingerprint_ledger(open_ledger(home), settings, as_of)
     return manifest.versions.get("fingerprint") == wanted
 
 

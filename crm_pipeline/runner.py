@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +21,7 @@ from crm_pipeline.lib.errors import ConfigError, CrmError
 from crm_pipeline.lib.ingestion.entities import empty_relations
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, resolve_as_of
+from crm_pipeline.partitions import FIRST_DAY
 from crm_pipeline.reaper import reap_dead_runs
 from crm_pipeline.resources import Deployment
 
@@ -94,6 +95,11 @@ def resolve_day(deployment: Deployment, wanted: str | None) -> str:
         if rule == "latest":
             _refuse_no_orders(connection, deployment)
         day = resolve_as_of(connection, rule, settings.zone, datetime.now(UTC))
+    if day < date.fromisoformat(FIRST_DAY):
+        raise ConfigError(
+            f"{day} is before {FIRST_DAY}, the first day there are partitions for",
+            remedy="check the dates of the newest orders, or name a day with --as-of YYYY-MM-DD",
+        )
     return day.isoformat()
 
 

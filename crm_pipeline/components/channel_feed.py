@@ -4,6 +4,7 @@ Add here: what Dagster is told about an ingestion.
 Not here: how a file is read, checked and kept (``lib/ingestion``).
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,8 +12,10 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from crm_pipeline.lib.files import atomic_path
 from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed, load_feed
 from crm_pipeline.lib.ingestion.expectations import validate_parts
+from crm_pipeline.lib.ingestion.inbox import refused_files
 from crm_pipeline.lib.progress import say
 from crm_pipeline.resources import Clock, Deployment
 
@@ -80,7 +83,7 @@ class ChannelFeed(dg.Component):
             _announce(report)
             yield dg.MaterializeResult(metadata=_metadata(report))
             yield _balance(report)
-            yield _refusals(report)
+            yield _refusals(deployment, spec, report)
             yield _expectations(deployment, spec, report)
 
         return dg.Definitions(assets=[feed])
@@ -112,8 +115,10 @@ def _balance(report: FeedReport) -> dg.AssetCheckResult:
     )
 
 
-def _refusals(report: FeedReport) -> dg.AssetCheckResult:
+def _refusals(deployment: Deployment, spec: FeedSpec, report: FeedReport) -> dg.AssetCheckResult:
+    """Judged by the ledger: a refused file stays refused, also when nothing new has come."""
     refused = {file.file_id or "unopened": file.reason_code for file in report.refused}
+    refused |= refused_files(deployment.ledger, spec.feed)
     return dg.AssetCheckResult(
         check_name=REFUSED,
         passed=not refused,
@@ -125,19 +130,27 @@ def _refusals(report: FeedReport) -> dg.AssetCheckResult:
 def _expectations(
     deployment: Deployment, spec: FeedSpec, report: FeedReport
 ) -> dg.AssetCheckResult:
-    """Great Expectations over the parts written now; nothing new, nothing to expect."""
+    """Great Expectations over the parts written now; with none, the last verdict stands."""
     parts = report.part_paths(deployment.crm_home)
-    outcomes = validate_parts(deployment.crm_home, spec, parts) if parts else []
-    failed = [outcome for outcome in outcomes if not outcome.success]
-    is_error = any(outcome.severity == "error" for outcome in failed)
+    verdict = deployment.crm_home.data_docs / spec.feed / "last_verdict.json"
+    told: dict[str, Any] = {"failed": {}, "is_error": False, "expectations": 0}
+    if parts:
+        outcomes = validate_parts(deployment.crm_home, spec, parts)
+        told["failed"] = {o.name: o.unexpected_count for o in outcomes if not o.success}
+        told["is_error"] = any(o.severity == "error" for o in outcomes if not o.success)
+        told["expectations"] = len(outcomes)
+        with atomic_path(verdict) as temporary:
+            temporary.write_text(json.dumps(told), encoding="utf-8")
+    elif verdict.exists():
+        told = json.loads(verdict.read_text(encoding="utf-8"))
     return dg.AssetCheckResult(
         check_name=EXPECTATIONS,
-        passed=not failed,
-        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        passed=not told["failed"],
+        severity=(dg.AssetCheckSeverity.ERROR if told["is_error"] else dg.AssetCheckSeverity.WARN),
         metadata={
-            "parts": len(parts),
-            "expectations": len(outcomes),
-            "failed": {outcome.name: outcome.unexpected_count for outcome in failed},
+            "new_parts": len(parts),
+            "expectations": told["expectations"],
+            "failed": told["failed"],
             "data_docs": str(deployment.crm_home.data_docs),
         },
     )

@@ -6,12 +6,13 @@ Not here: who is decided for (``lib/outreach/decisions.py``) and how a message i
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel
 
+from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.history import find_slice
 from crm_pipeline.lib.outreach.batch import is_written, write_batch
 from crm_pipeline.lib.outreach.journey import JourneySpec
@@ -22,6 +23,7 @@ from crm_pipeline.resources import Clock, Deployment
 DECISIONS = "outreach_decisions"
 SLICE_TAG = "crm/decisions"
 MAX_ATTEMPTS = 3
+STALE_AFTER = timedelta(hours=2)
 
 
 @dataclass
@@ -59,12 +61,14 @@ class OutreachJourney(dg.Component):
         def batch(
             context: dg.AssetExecutionContext, deployment: Deployment, clock: Clock
         ) -> dg.MaterializeResult:
+            as_of = date.fromisoformat(context.partition_key)
+            _refuse_unpublished(deployment, as_of)
             report = write_batch(
                 deployment.crm_home,
                 deployment.ledger,
                 deployment.vault,
                 journey,
-                as_of=date.fromisoformat(context.partition_key),
+                as_of=as_of,
                 now=clock.now(),
             )
             return dg.MaterializeResult(
@@ -108,18 +112,37 @@ def _next_batch(
         decided = find_slice(deployment.crm_home, connection, DECISIONS, manifest.as_of)
     if decided is None:
         return dg.SkipReason(f"no decisions for {manifest.as_of}")
+    if decided.sha256 != manifest.versions.get(DECISIONS):
+        return dg.SkipReason("the newest decisions are not published: their build was held back")
     if is_written(deployment.ledger, journey, manifest.as_of, decided.sha256):
         return dg.SkipReason(f"the batch for {manifest.as_of} is written")
-    return _request(context, decided.sha256, manifest.as_of)
+    return _request(context, journey, decided.sha256, manifest.as_of)
+
+
+def _refuse_unpublished(deployment: Deployment, as_of: date) -> None:
+    """A run started by hand is bound like the sensor: what the gate held back is never sent."""
+    manifest = current_manifest(deployment.crm_home)
+    with deployment.ledger.connect() as connection:
+        decided = find_slice(deployment.crm_home, connection, DECISIONS, as_of)
+    if decided is None or manifest is None or manifest.versions.get(DECISIONS) != decided.sha256:
+        raise OutreachError(
+            f"the decisions of {as_of} are not those of the published build",
+            where=str(deployment.crm_home.published),
+            remedy="run the nightly job for that day to its end first",
+        )
 
 
 def _request(
-    context: dg.SensorEvaluationContext, slice_sha256: str, as_of: date
+    context: dg.SensorEvaluationContext, journey: JourneySpec, slice_sha256: str, as_of: date
 ) -> dg.RunRequest | dg.SkipReason:
     """A run key counts for ever, so a failed attempt must change it to be tried again."""
-    tag = {SLICE_TAG: slice_sha256[:16]}
-    runs = context.instance.get_runs(dg.RunsFilter(tags=tag), limit=MAX_ATTEMPTS + 1)
-    if any(not run.is_finished for run in runs):
+    tag = {SLICE_TAG: slice_sha256[:16], "crm/journey": journey.journey}
+    records = context.instance.get_run_records(dg.RunsFilter(tags=tag), limit=MAX_ATTEMPTS + 1)
+    runs = [record.dagster_run for record in records]
+    # A process killed before its first step leaves a run that never ends; the ledger's own lock
+    # keeps a second run from doubling anything, so an old one need not be waited for.
+    oldest = datetime.now(UTC) - STALE_AFTER
+    if any(not r.dagster_run.is_finished and r.create_timestamp > oldest for r in records):
         return dg.SkipReason("a run for these decisions is under way")
     if len(runs) >= MAX_ATTEMPTS:
         return dg.SkipReason(f"gave up after {len(runs)} attempts; start the job by hand")

@@ -29,6 +29,7 @@ OPENED = dg.AssetKey(["ledger", "inbox_files"])
 # Unit tests prove the code, not the night: `make test` runs them.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 PARSED = "partial_parse.msgpack"
+KEPT_CALLS = 40  # folders of the latest dbt calls, ten nights, for whoever reads their logs
 LAUNCHER = Path(sys.executable).with_name("crm-dbt")  # dies with its parent, see dbt_launcher
 
 
@@ -128,6 +129,9 @@ def _target_folder(home: CrmHome, run_id: str) -> Iterator[Path]:
     yield target
     if (target / PARSED).exists():
         (target / PARSED).replace(folders / PARSED)
+    calls = sorted(folders.glob("*-*/"), key=lambda folder: folder.stat().st_mtime_ns)
+    for folder in calls[:-KEPT_CALLS]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _with_row_counts(

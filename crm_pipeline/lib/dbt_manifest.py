@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,15 +42,16 @@ def ensure_manifest(project_dir: Path) -> Path:
         return manifest
     scratch = target / f"parse-{os.getpid()}"
     scratch.mkdir(parents=True, exist_ok=True)
-    with step("dbt reads its project"):
-        _parse(project_dir, scratch)
-    # Whoever comes later sees either the old pair or the new one; both parse to the same graph.
-    for name in ("partial_parse.msgpack", "manifest.json"):
-        (scratch / name).replace(target / name)
-    stamp.write_text(wanted)
-    for left in scratch.iterdir():
-        left.unlink()
-    scratch.rmdir()
+    try:
+        with step("dbt reads its project"):
+            _parse(project_dir, scratch)
+        # Without a stamp the manifest vouches for nothing, so a crash between the lines is safe.
+        stamp.unlink(missing_ok=True)
+        for name in ("partial_parse.msgpack", "manifest.json"):
+            (scratch / name).replace(target / name)
+        stamp.write_text(wanted)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return manifest
 
 

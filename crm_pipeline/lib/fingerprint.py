@@ -7,9 +7,13 @@ Not here: the build's own result (``lib/publish/result_hash.py``).
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from crm_pipeline.lib.dbt_manifest import digest_project
@@ -17,35 +21,65 @@ from crm_pipeline.lib.ledger.schema import consents, history_slices, inbox_parts
 from crm_pipeline.lib.settings import HomeSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
+Part = tuple[str, str, str]
 
 
-def fingerprint_inputs(ledger: sa.Engine, settings: HomeSettings, as_of: date) -> str:
-    """Hash of files, consents, official tiers, rules, code and settings of a build for ``as_of``.
+def fingerprint_ledger(ledger: sa.Engine, settings: HomeSettings, as_of: date) -> str:
+    """Hash of what a build for ``as_of`` would be made from now.
 
     Claims are left out: a batch that was written is no reason to build its own day again.
     """
-    digest = hashlib.sha256(f"{as_of} {settings.timezone} {settings.currency}".encode())
-    digest.update(settings.keys.check.encode())
+    part = inbox_parts.c
+    with ledger.connect() as connection:
+        parts = connection.execute(
+            sa.select(part.feed, part.file_sha256, part.contract_hash).where(part.state == "active")
+        ).all()
+        events = connection.execute(sa.select(consents.c.event_id)).scalars().all()
+    return _digest([tuple(row) for row in parts], events, ledger, settings, as_of)
+
+
+def fingerprint_snapshot(
+    snapshot: Path, ledger: sa.Engine, settings: HomeSettings, as_of: date
+) -> str:
+    """The same of what a build was made from: files and consents as its snapshot saw them.
+
+    Official tiers are read as they are now, because the run itself may have written them.
+    """
+    parts = [
+        (part["feed"], part["file_sha256"], part["contract_hash"])
+        for part in json.loads((snapshot / "parts.json").read_text(encoding="utf-8"))
+        if part["state"] == "active"
+    ]
+    events = pq.read_table(snapshot / "consents.parquet", columns=["event_id"])
+    return _digest(parts, events.column("event_id").to_pylist(), ledger, settings, as_of)
+
+
+def _digest(
+    parts: Sequence[Part],
+    events: Iterable[str],
+    ledger: sa.Engine,
+    settings: HomeSettings,
+    as_of: date,
+) -> str:
+    ladder = os.environ.get("CRM_DBT_LADDER", "")
+    said = f"{as_of} {settings.timezone} {settings.currency} {ladder} {settings.keys.check}"
+    digest = hashlib.sha256(said.encode())
     digest.update(digest_project(PROJECT / "dbt_project").encode())
     for package in ("crm_pipeline", "ml"):
         for path in sorted((PROJECT / package).rglob("*")):
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.read_bytes())
-    with ledger.connect() as connection:
-        for query in _ledger_queries():
-            for row in connection.execute(query):
-                digest.update(repr(tuple(row)).encode())
+    for row in (*sorted(parts), *sorted(events), *_official_tiers(ledger)):
+        digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
-def _ledger_queries() -> list[sa.Select]:
-    parts, slices = inbox_parts.c, history_slices.c
-    return [
-        sa.select(parts.feed, parts.file_sha256, parts.contract_hash)
-        .where(parts.state == "active")
-        .order_by(parts.feed, parts.file_sha256),
-        sa.select(consents.c.event_id).order_by(consents.c.event_id),
+def _official_tiers(ledger: sa.Engine) -> list[tuple[str, str]]:
+    slices = history_slices.c
+    query = (
         sa.select(slices.as_of_date, slices.sha256)
         .where(slices.is_active.is_(True), slices.table_name == "official_rfm_tiers")
-        .order_by(slices.as_of_date),
-    ]
+        .order_by(slices.as_of_date)
+    )
+    with ledger.connect() as connection:
+        return [(row.as_of_date.isoformat(), row.sha256) for row in connection.execute(query)]

@@ -10,6 +10,7 @@ with the process tells the two apart, on the same host, without a heartbeat.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,11 @@ def hold_run_lock(home: CrmHome, run_id: str) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
+    # Locked before it has its name: nobody may find it unlocked and take the run for dead.
+    unnamed = path.with_suffix(f".{os.getpid()}")
+    with unnamed.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed.replace(path)
         _held.add(path)
         try:
             yield

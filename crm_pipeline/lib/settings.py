@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.examples import EXAMPLES
-from crm_pipeline.lib.files import atomic_path
+from crm_pipeline.lib.files import atomic_path, fsync_dir
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.progress import say
 
@@ -310,7 +310,9 @@ def _build_keys(values: Mapping[str, str], where: str) -> Keys:
 
 def _make_keys(home: CrmHome, path: Path) -> None:
     """Gives a newcomer's home random keys, once, readable by the owner alone, and says so."""
-    if (home.ledger_dir / "ledger.sqlite").exists() and home.settings.exists():
+    identity = home.ledger_dir / "identity"
+    was_used = home.settings.exists() or (identity.is_dir() and any(identity.iterdir()))
+    if (home.ledger_dir / "ledger.sqlite").exists() and was_used:
         raise ConfigError(
             "this home was made with keys that are no longer given",
             where=str(path),
@@ -320,10 +322,20 @@ def _make_keys(home: CrmHome, path: Path) -> None:
     home.ensure()
     lines = ["# Random keys of this home, made once. Back this file up apart from the data."]
     lines += [f"{name}={secrets.token_hex(32)}" for name in KEY_NAMES]
-    with atomic_path(path) as temporary:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as target:
-            target.write("\n".join(lines) + "\n")
+    unnamed = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    handle = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as target:
+        target.write("\n".join(lines) + "\n")
+        target.flush()
+        os.fsync(target.fileno())
+    try:
+        # A link never replaces: of two first runs at once one makes the keys, both use them.
+        os.link(unnamed, path)
+    except FileExistsError:
+        return
+    finally:
+        unnamed.unlink()
+    fsync_dir(path.parent)
     say(f"made random keys for this home (no {KEY_NAMES[0]} in the environment): {path}")
 
 

@@ -60,6 +60,8 @@ def warehouse_sources(
 ) -> Iterator[dg.MaterializeResult]:
     """Exports the ledger in one read transaction and points the warehouse's views at it."""
     home, as_of = deployment.crm_home, context.partition_key
+    # The lease first: a run that waited must not build from what it saw before it waited.
+    warehouse.plan(context.run_id, as_of)
     snapshot = export_snapshot(deployment.ledger, home.snapshots / context.run_id)
     prune_snapshots(home)
     with warehouse.connect(context.run_id, as_of) as connection:

@@ -19,6 +19,7 @@ from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 JOURNEYS = load_journeys(Path(__file__).parent)
 
+BACKFILL = "dagster/backfill"  # a backfill started in the UI decides nothing, whatever its day
 AUDIENCES = [dg.AssetKey(journey.audience.split(".")) for journey in JOURNEYS]
 
 
@@ -41,7 +42,7 @@ def outreach_decisions(
     plan = warehouse.plan(context.run_id, context.partition_key)
     made = None
     with warehouse.connect(context.run_id, context.partition_key) as connection:
-        if not plan.is_backfill:
+        if not plan.is_backfill and BACKFILL not in context.run.tags:
             decisions = decide_all(
                 connection,
                 JOURNEYS,

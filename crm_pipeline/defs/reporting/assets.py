@@ -12,16 +12,20 @@ from pathlib import Path
 import dagster as dg
 
 from crm_pipeline.lib.dbt_manifest import ensure_manifest
-from crm_pipeline.lib.fingerprint import fingerprint_inputs
+from crm_pipeline.lib.fingerprint import fingerprint_snapshot
+from crm_pipeline.lib.history import find_slice
 from crm_pipeline.lib.progress import step
 from crm_pipeline.lib.publish import check_build, publish_build
+from crm_pipeline.lib.publish.gate import check_day
 from crm_pipeline.lib.warehouse import open_warehouse
+from crm_pipeline.lib.warehouse.plan import read_run_id
 from crm_pipeline.lib.warehouse.sources import describe_inputs
 from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Clock, Deployment, Warehouse
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
 PUBLISHED_SCHEMAS = ("marts", "metrics", "ops")
+DECISIONS = "outreach_decisions"
 KEY = dg.AssetKey(["published", "build"])
 
 
@@ -59,11 +63,17 @@ def published_build(
     home, as_of = deployment.crm_home, date.fromisoformat(context.partition_key)
     plan = warehouse.plan(context.run_id, context.partition_key)
     with open_warehouse(plan.path, read_only=True) as connection:
-        findings = check_build(connection)
+        snapshot = home.snapshots / read_run_id(connection, as_of)
+        findings = [*check_build(connection), *check_day(connection, as_of)]
     told = [str(finding) for finding in findings]
     if not findings and not plan.is_backfill:
-        inputs = describe_inputs(home.snapshots / context.run_id)
-        fingerprint = fingerprint_inputs(deployment.ledger, deployment.settings, as_of)
+        inputs = describe_inputs(snapshot)
+        versions = {
+            "fingerprint": fingerprint_snapshot(
+                snapshot, deployment.ledger, deployment.settings, as_of
+            ),
+            DECISIONS: _decisions_sha256(deployment, as_of),
+        }
         with step("publish"):
             manifest = publish_build(
                 home,
@@ -72,7 +82,7 @@ def published_build(
                 as_of=as_of,
                 created_at=clock.now(),
                 inputs=inputs,
-                versions={"fingerprint": fingerprint},
+                versions=versions,
                 with_result_hash=False,  # seconds per million rows; `crm hash` tells it on demand
             )
         yield dg.MaterializeResult(
@@ -90,3 +100,10 @@ def published_build(
         metadata={"findings": told},
         severity=dg.AssetCheckSeverity.ERROR,
     )
+
+
+def _decisions_sha256(deployment: Deployment, as_of: date) -> str:
+    """Names the decisions this build shows; a batch is written from these and no others."""
+    with deployment.ledger.connect() as connection:
+        decided = find_slice(deployment.crm_home, connection, DECISIONS, as_of)
+    return decided.sha256 if decided else ""

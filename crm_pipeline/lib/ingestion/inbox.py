@@ -13,6 +13,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from crm_pipeline.lib.failpoints import failpoint
+from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.landing import Sighting
 from crm_pipeline.lib.ledger.schema import inbox_files, inbox_parts, inbox_sightings
@@ -108,6 +109,32 @@ def held_by_manifest(ledger: sa.Engine, feed: str) -> set[str]:
     )
     with ledger.connect() as connection:
         return set(connection.execute(query).scalars())
+
+
+def with_lost_part(home: CrmHome, ledger: sa.Engine, feed: str) -> list[str]:
+    """Files whose active part or quarantine is no longer on disk."""
+    table = inbox_parts
+    query = sa.select(table.c.file_sha256, table.c.part_path, table.c.quarantine_path).where(
+        table.c.feed == feed, table.c.state == "active"
+    )
+    with ledger.connect() as connection:
+        rows = connection.execute(query).all()
+    return sorted(
+        row.file_sha256
+        for row in rows
+        if any(path and not (home.root / path).is_file() for path in row[1:])
+    )
+
+
+def refused_files(ledger: sa.Engine, feed: str) -> dict[str, str]:
+    """Files refused as a whole and never taken since: first digits of the hash, and why."""
+    table = inbox_parts
+    active = sa.select(table.c.file_sha256).where(table.c.feed == feed, table.c.state == "active")
+    query = sa.select(table.c.file_sha256, table.c.reason_code).where(
+        table.c.feed == feed, table.c.state == "refused", table.c.file_sha256.not_in(active)
+    )
+    with ledger.connect() as connection:
+        return {row.file_sha256[:12]: row.reason_code for row in connection.execute(query)}
 
 
 def record_sightings(ledger: sa.Engine, feed: str, seen: Iterable[tuple[Sighting, str]]) -> None:

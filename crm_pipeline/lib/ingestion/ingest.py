@@ -203,13 +203,15 @@ def replay(
         spec: the feed.
         post_consents: receives the records of a consent feed before they count.
         file_sha256: one file, even against its manifest; default: every file with quarantined
-            records, or refused whole for another reason than its manifest.
+            records, or refused whole for another reason than its manifest, and every file
+            whose part is no longer on disk.
     """
     began = time.perf_counter()
     door = _Door(home, ledger, spec, None, post_consents)
     known = inbox.files_of(ledger, spec.feed)
     held = inbox.held_by_manifest(ledger, spec.feed)
     chosen = [sha for sha in inbox.with_quarantine(ledger, spec.feed) if sha not in held]
+    chosen = sorted({*chosen, *inbox.with_lost_part(home, ledger, spec.feed)})
     chosen = [file_sha256] if file_sha256 else chosen
     if file_sha256 and file_sha256 not in known:
         raise ConfigError(

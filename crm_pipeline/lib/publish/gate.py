@@ -6,6 +6,7 @@ Not here: rules of one model (dbt tests), of one file (landing checks).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,16 @@ def check_build(connection: duckdb.DuckDBPyConnection) -> list[Finding]:
         *_check_facts(connection),
         *_check_outcomes(connection),
     ]
+
+
+def check_day(connection: duckdb.DuckDBPyConnection, as_of: dt.date) -> list[Finding]:
+    """Checks that the marts are of the day they would be published as."""
+    built = connection.execute("select as_of_date from ops.build").fetchall()
+    if built == [(as_of,)]:
+        return []
+    found = ", ".join(str(day) for (day,) in built) or "nothing"
+    message = f"the warehouse was built for {found}, not for {as_of}; run the whole job"
+    return [Finding("the_build_is_of_its_day", message)]
 
 
 def require_clean(findings: Sequence[Finding]) -> None:

@@ -84,3 +84,20 @@ def record_as_of(connection: duckdb.DuckDBPyConnection, as_of: dt.date, *, run_i
     )
     connection.execute("delete from ops_state.runs where run_id = ?", [run_id])
     connection.execute("insert into ops_state.runs values (?, ?)", [as_of, run_id])
+
+
+def read_run_id(connection: duckdb.DuckDBPyConnection, as_of: dt.date) -> str:
+    """The run whose snapshot the warehouse was last pointed at for ``as_of``.
+
+    Raises:
+        WarehouseError: the warehouse has not been opened for that day.
+    """
+    rows = connection.execute(
+        "select run_id from ops_state.runs where as_of_date = ? order by rowid desc limit 1",
+        [as_of],
+    ).fetchall()
+    if not rows:
+        raise WarehouseError(
+            f"the warehouse holds no build for {as_of}", remedy="run the whole job for that day"
+        )
+    return str(rows[0][0])
