@@ -322,7 +322,7 @@ def _make_keys(home: CrmHome, path: Path) -> None:
     home.ensure()
     lines = ["# Random keys of this home, made once. Back this file up apart from the data."]
     lines += [f"{name}={secrets.token_hex(32)}" for name in KEY_NAMES]
-    unnamed = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    unnamed = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     handle = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as target:
         target.write("\n".join(lines) + "\n")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from crm_pipeline.definitions import defs
+from crm_pipeline.lib.history import write_slice
+from crm_pipeline.lib.outreach.decisions import DECISION_SCHEMA
+from crm_pipeline.lib.publish import Manifest
 from crm_pipeline.resources import Deployment
 from tests.integration.pipeline_support import KEYS
 
+DAY = date(2026, 3, 1)
 ONE_LINE = (
     "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
     "489434,85048,LIGHTS,12,2009-12-01 07:45:00,6.95,13085.0,United Kingdom\n"
@@ -143,3 +148,72 @@ def test_a_journey_waits_until_something_is_published(
         requests, why = tick(sensor, instance, deployment)
     assert requests == []
     assert why == "nothing has been published yet"
+
+
+def publish_with_decisions(deployment: Deployment, decisions: str) -> None:
+    """A published build that shows the given decisions, as far as a sensor looks at it."""
+    home = deployment.crm_home
+    build = home.published / "b1"
+    build.mkdir(exist_ok=True)
+    told = Manifest(
+        build_id="b1",
+        as_of=DAY,
+        created_at=datetime(2026, 3, 2),  # noqa: DTZ001 - manifests hold naive UTC
+        schema_hash="",
+        row_counts={},
+        parquet_files={},
+        input_file_count=0,
+        input_files_sha256="",
+        versions={"outreach_decisions": decisions},
+        build_dir=build,
+    )
+    (build / "manifest.json").write_text(told.to_json())
+    if not (home.published / "current").exists():
+        (home.published / "current").symlink_to("b1")
+
+
+def decide(deployment: Deployment, *outcomes: str) -> str:
+    """Writes decisions of one night; returns the hash of their slice."""
+    rows = [
+        {**dict.fromkeys(DECISION_SCHEMA.names), "decision_id": str(number), "outcome": outcome}
+        for number, outcome in enumerate(outcomes)
+    ]
+    made = write_slice(
+        deployment.crm_home,
+        deployment.ledger,
+        table_name="outreach_decisions",
+        as_of=DAY,
+        data=pa.Table.from_pylist(rows, schema=DECISION_SCHEMA),
+        reason="test",
+    )
+    return made.sha256
+
+
+@pytest.mark.requirement("OUT-2")
+def test_decisions_of_a_build_that_was_held_back_are_never_sent(
+    loaded: dg.Definitions, deployment: Deployment
+) -> None:
+    sensor = loaded.resolve_sensor_def("dormant_wake_up_journey_sensor")
+    with dg.DagsterInstance.ephemeral() as instance:
+        publish_with_decisions(deployment, decide(deployment, "holdout"))
+        (request,), _ = tick(sensor, instance, deployment)
+        assert request.partition_key == DAY.isoformat()
+        decide(deployment, "holdout", "no_consent")  # decided again, but its build failed
+        requests, why = tick(sensor, instance, deployment)
+    assert requests == []
+    assert why == "the newest decisions are not published: their build was held back"
+
+
+@pytest.mark.requirement("OUT-4")
+def test_a_batch_started_by_hand_is_bound_to_the_published_decisions_too(
+    loaded: dg.Definitions, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_HOME", deployment.home)
+    decide(deployment, "holdout")
+    publish_with_decisions(deployment, "those of another build")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = loaded.resolve_job_def("dormant_wake_up_batch_job").execute_in_process(
+            instance=instance, partition_key=DAY.isoformat(), raise_on_error=False
+        )
+    assert not result.success
+    assert not list(deployment.crm_home.outbox.rglob("*.csv"))

@@ -6,6 +6,7 @@ Not here: reading or writing the warehouse (``defs/scoring``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -171,9 +172,9 @@ def newest_labelled_cutoff(training: pd.DataFrame) -> pd.Timestamp:
     return pd.to_datetime(labelled["cutoff_date"]).max()
 
 
-def _or_nothing(backtest: object) -> dict[str, float]:
+def _or_nothing(backtest: Callable[[], dict[str, float]]) -> dict[str, float]:
     """A base too small for a backtest still gets its model; the record then has no figures."""
     try:
-        return backtest()  # type: ignore[operator]
+        return backtest()
     except NotEnoughDataError:
         return {}
