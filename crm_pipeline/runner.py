@@ -21,10 +21,12 @@ from crm_pipeline.lib.errors import ConfigError, CrmError
 from crm_pipeline.lib.ingestion.entities import empty_relations
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, resolve_as_of
+from crm_pipeline.lib.warehouse.lease import hold_lock
 from crm_pipeline.partitions import FIRST_DAY
 from crm_pipeline.reaper import reap_dead_runs
 from crm_pipeline.resources import Deployment
 
+STORAGE_SECONDS = 120.0  # long enough for another first command to make its tables
 # A person at a terminal reads our own progress; every event is in the UI all the same.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -36,10 +38,25 @@ class RunFailedError(CrmError):
 @contextmanager
 def open_instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
     """The instance of this home, without runs of processes that are gone."""
-    with dg.DagsterInstance.get() as instance:
+    with _get_instance(deployment) as instance:
         for run_id in reap_dead_runs(instance, deployment.crm_home):
             say(f"run {run_id[:8]} had died; it is marked as failed")
         yield instance
+
+
+def _get_instance(deployment: Deployment) -> dg.DagsterInstance:
+    """Opens Dagster's storages one process at a time: two first commands would both make tables."""
+    lock = deployment.crm_home.dagster / "instance.lock"
+    holder = f"process {os.getpid()}"
+    with hold_lock(lock, holder=holder, wait_seconds=STORAGE_SECONDS, what="Dagster's storage"):
+        instance = dg.DagsterInstance.get()
+        for storage in (
+            instance.run_storage,
+            instance.event_log_storage,
+            instance.schedule_storage,
+        ):
+            assert storage is not None  # looking at it is what makes its tables
+        return instance
 
 
 def execute(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from crm_pipeline.lib.files import atomic_path
 from crm_pipeline.lib.home import CrmHome
 
 SETTINGS = """\
@@ -51,7 +52,8 @@ def prepare_environment(home: CrmHome) -> None:
     home.ensure()
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(SETTINGS, encoding="utf-8")
+        with atomic_path(settings) as temporary:
+            temporary.write_text(SETTINGS, encoding="utf-8")
     os.environ.update(QUIET)
     os.environ["CRM_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
