@@ -23,6 +23,9 @@ concurrency:
   runs:
     max_concurrent_runs: 1
   pools:
+    # By run, never by step: a run that waits for the warehouse's lease inside a step would hold the
+    # step's slot, and the run that has the lease would wait for that slot for ever.
+    granularity: run
     default_limit: 1
 run_monitoring:
   enabled: true
