@@ -123,7 +123,7 @@ CURRENCY = Column("currency", "currency", "ISO 4217 code of every amount beside 
 STORE = id_column("store_id", "Shop or till that took the order.")
 
 
-# Desks that serve several channels (service, reviews, coupons …) name the account's channel beside it.
+# Desks that serve several channels (service, reviews, coupons) name the account's channel too.
 ACCOUNT_CHANNEL = id_column(
     "account_channel", "Channel whose account is meant; absent means the feed's own channel."
 )
