@@ -19,7 +19,7 @@ from crm_pipeline.lib.errors import CrmError
 from crm_pipeline.lib.home import CrmHome
 
 PROJECT = Path(__file__).parent.parent
-DEFAULT_EXAMPLE = "online_retail"
+DEFAULT_EXAMPLE = "world"
 
 
 class _Commands(click.Group):

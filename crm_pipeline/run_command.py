@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from crm_pipeline.lib.errors import ConfigError
-from crm_pipeline.lib.examples import prepare_example
+from crm_pipeline.lib.examples import is_made, make_example, prepare_example
 from crm_pipeline.lib.fingerprint import fingerprint_ledger
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import FeedSpec, load_feeds, replay
@@ -28,7 +28,7 @@ from crm_pipeline.lib.scoring.registry import newest_records
 from crm_pipeline.lib.settings import HomeSettings, remember, resolve
 
 CHANNELS = Path(__file__).parent / "defs" / "channels"
-DEFAULT_EXAMPLE = "online_retail"
+DEFAULT_EXAMPLE = "world"
 TOLD = {
     "churn": ("auc", "pr_auc", "brier", "ece", "lift_at_10pct", "days_since_last_order_auc"),
     "clv": ("spearman", "normalized_gini", "total_error_pct", "past_spend_spearman"),
@@ -87,7 +87,9 @@ def settle(
         raise ConfigError("landing and example exclude each other", remedy="give one of them")
     if not landing and not example and not home.settings.exists() and not _any_in(home, feeds):
         example = DEFAULT_EXAMPLE
-    if example:
+    if example and is_made(example):
+        make_example(example, home.root)
+    elif example:
         landing = prepare_example(example)
     arguments = {
         "CRM_LANDING": str(landing.resolve()) if landing else None,
