@@ -20,7 +20,6 @@ PARAMETERS = "world.yaml"
 MAKER = "simulation"  # a program beside this package: started, never imported
 
 
-
 def list_examples(root: Path = EXAMPLES) -> list[str]:
     """Names of the examples that can be run."""
     return sorted(path.parent.name for path in root.glob("*/settings.env"))
