@@ -129,11 +129,12 @@ select * from classified
 
 
 {# The records of an entity a model at as_of reads: visible, and current among those sharing an id. #}
-{% macro current_records(entity, repeats, event_at=none) %}
+{% macro current_records(entity, repeats=none, event_at=none) %}
     select records.*
     from {{ source('conformed', entity) }} as records
     where
         {{ is_visible(event_at) }}
+    {%- if repeats %}
         and not exists (
             select 1
             from {{ repeats }} as repeats
@@ -144,4 +145,5 @@ select * from classified
                 and repeats.file_sha256 = records.file_sha256
                 and repeats.record_number = records.record_number
         )
+    {%- endif %}
 {% endmacro %}
