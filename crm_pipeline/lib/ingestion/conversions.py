@@ -156,6 +156,7 @@ def instant(
 ) -> Conversion:
     """Instants and days; nothing can have happened after ``latest``, if that is known."""
     c, v = cell_name(column), value_name(column)
+    latest = None if column.is_planned else latest
     if column.kind == "date":
         days = _coalesce([_naive(pattern, c) for pattern in formats])
         checks = [f"when {v} is null then 'date'"]

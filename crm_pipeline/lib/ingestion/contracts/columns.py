@@ -71,6 +71,7 @@ class Column:
     accepts_zero: bool = False
     accepts_negative: bool = False
     may_allow: tuple[str, ...] = ()
+    is_planned: bool = False  # names a moment to come, which a record may know before it arrives
 
     @property
     def sql_type(self) -> str:
@@ -110,6 +111,11 @@ def text_column(name: str, meaning: str, **more: Any) -> Column:
 
 def instant_column(name: str, meaning: str, **more: Any) -> Column:
     return Column(name, "timestamp", meaning, unit="UTC", low=EARLIEST_EVENT, **more)
+
+
+def planned_column(name: str, meaning: str, **more: Any) -> Column:
+    """A moment to come: the end of a coupon, the promise of a parcel."""
+    return instant_column(name, meaning, is_planned=True, **more)
 
 
 def amount_column(name: str, meaning: str, **more: Any) -> Column:

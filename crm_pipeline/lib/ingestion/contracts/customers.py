@@ -17,6 +17,7 @@ from crm_pipeline.lib.ingestion.contracts.columns import (
     enum_column,
     id_column,
     instant_column,
+    planned_column,
     text_column,
 )
 
@@ -42,7 +43,7 @@ ACCOUNTS = Entity(
         text_column("city_name", "City as the channel writes it.", pii="indirect"),
         text_column("country_name", "Country as the channel writes it.", pii="indirect"),
         direct("phone", "Phone of the account; may be masked or expiring."),
-        instant_column("phone_valid_until", "End of a number that is only lent."),
+        planned_column("phone_valid_until", "End of a number that is only lent."),
         direct("email", "E-mail of the account.", max_length=320),
         id_column("wechat_unionid", "WeChat id of the person across apps.", pii="direct"),
         id_column("wechat_openid", "WeChat id of the person in one app.", pii="direct"),

@@ -16,6 +16,7 @@ from crm_pipeline.lib.ingestion.contracts.columns import (
     enum_column,
     id_column,
     instant_column,
+    planned_column,
     text_column,
 )
 
@@ -66,7 +67,7 @@ COUPON_EVENTS = Entity(
         amount_column("threshold_amount", "Spend from which it counts.", accepts_zero=True),
         Column("currency", "currency", "ISO 4217 code of its worth."),
         id_column("order_id", "Order it was redeemed with.", pii="indirect"),
-        instant_column("valid_until", "Last moment it counts."),
+        planned_column("valid_until", "Last moment it counts."),
     ),
 )
 

@@ -13,6 +13,7 @@ from crm_pipeline.lib.ingestion.contracts.columns import (
     enum_column,
     id_column,
     instant_column,
+    planned_column,
     text_column,
 )
 
@@ -50,7 +51,7 @@ WEATHER_ALERTS = Entity(
         ),
         enum_column("alert_level", "How severe.", "blue", "yellow", "orange", "red", required=True),
         instant_column("issued_at", "When it was issued.", required=True),
-        instant_column("starts_at", "From when it holds."),
-        instant_column("ends_at", "Until when it holds."),
+        planned_column("starts_at", "From when it holds."),
+        planned_column("ends_at", "Until when it holds."),
     ),
 )

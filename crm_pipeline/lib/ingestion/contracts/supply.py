@@ -13,6 +13,7 @@ from crm_pipeline.lib.ingestion.contracts.columns import (
     enum_column,
     id_column,
     instant_column,
+    planned_column,
     quantity_column,
     text_column,
 )
@@ -77,7 +78,7 @@ SHIPMENTS = Entity(
             required=True,
         ),
         instant_column("shipped_at", "When it left.", required=True),
-        instant_column("promised_at", "When it was promised to arrive."),
+        planned_column("promised_at", "When it was promised to arrive."),
         instant_column("delivered_at", "When it arrived."),
         text_column("city_name", "City it goes to.", pii="indirect"),
     ),
