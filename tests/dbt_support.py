@@ -17,76 +17,13 @@ from typing import Any
 
 import duckdb
 
+from crm_pipeline.lib.ingestion.entities import ENTITIES, RECORD_COLUMNS, Entity, part_columns
+from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES
+
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-RECORD_COLUMNS = {
-    "feed": "varchar",
-    "channel": "varchar",
-    "file_sha256": "varchar",
-    "record_number": "bigint",
-    "record_id": "varchar",
-    "content_hash": "varchar",
-    "source_version": "timestamp",
-    "known_at": "timestamp",
-}
-ENTITY_COLUMNS: dict[str, dict[str, str]] = {
-    "order_lines": {
-        "order_id": "varchar",
-        "line_number": "varchar",
-        "source_customer_id": "varchar",
-        "ordered_at": "timestamp",
-        "sku": "varchar",
-        "product_name": "varchar",
-        "quantity": "decimal(18,3)",
-        "unit_price_amount": "decimal(18,6)",
-        "currency": "varchar",
-        "line_kind": "varchar",
-        "item_class": "varchar",
-        "country_name": "varchar",
-        "store_id": "varchar",
-    },
-    "orders": {
-        "order_id": "varchar",
-        "source_customer_id": "varchar",
-        "ordered_at": "timestamp",
-        "order_status": "varchar",
-        "paid_amount": "decimal(18,6)",
-        "shipping_amount": "decimal(18,6)",
-        "discount_amount": "decimal(18,6)",
-        "currency": "varchar",
-        "payment_method": "varchar",
-        "store_id": "varchar",
-    },
-    "refunds": {
-        "refund_id": "varchar",
-        "order_id": "varchar",
-        "source_customer_id": "varchar",
-        "refunded_at": "timestamp",
-        "refund_amount": "decimal(18,6)",
-        "currency": "varchar",
-        "refund_reason": "varchar",
-        "sku": "varchar",
-    },
-    "accounts": {
-        "source_customer_id": "varchar",
-        "registered_at": "timestamp",
-        "display_name": "varchar",
-        "gender": "varchar",
-        "birth_date": "date",
-        "city_name": "varchar",
-        "country_name": "varchar",
-    },
-    "products": {
-        "sku": "varchar",
-        "product_name": "varchar",
-        "category_name": "varchar",
-        "brand_name": "varchar",
-        "list_price_amount": "decimal(18,6)",
-        "currency": "varchar",
-        "is_premium": "boolean",
-    },
-}
+SHOWN = {name: entity for name, entity in ENTITIES.items() if name not in CLEAR_ENTITIES}
 OTHER_TABLES: dict[str, dict[str, str]] = {
     "ledger.inbox_files": {
         "feed": "varchar",
@@ -208,8 +145,7 @@ class Delivery:
 def create_sources(warehouse: Path) -> None:
     """Creates every source table of the dbt project, empty."""
     tables = {
-        f"conformed.{entity}": RECORD_COLUMNS | columns
-        for entity, columns in ENTITY_COLUMNS.items()
+        f"conformed.{name}": dict(part_columns(entity)) for name, entity in SHOWN.items()
     } | OTHER_TABLES
     with duckdb.connect(str(warehouse)) as connection:
         for name, columns in tables.items():
@@ -266,16 +202,12 @@ def deliver(warehouse: Path, deliveries: Iterable[Delivery]) -> None:
 
 def identify_every_account(warehouse: Path) -> None:
     """One customer per source account, as the identity step would give before any link."""
-    query = """
+    named = ["select channel, source_customer_id from ledger.consents"]
+    named += [_accounts_in(entity) for entity in SHOWN.values()]
+    query = f"""
         insert into identity.customer_accounts
         select distinct channel, source_customer_id, 'c-' || channel || '-' || source_customer_id
-        from (
-            select channel, source_customer_id from conformed.order_lines
-            union all select channel, source_customer_id from conformed.orders
-            union all select channel, source_customer_id from conformed.refunds
-            union all select channel, source_customer_id from conformed.accounts
-            union all select channel, source_customer_id from ledger.consents
-        )
+        from ({" union all ".join(filter(None, named))})
         where source_customer_id is not null
             and (channel, source_customer_id) not in (
                 select channel, source_customer_id from identity.customer_accounts
@@ -424,21 +356,15 @@ select
     country_name
 from numbered
 """
-_NATURAL_KEYS = {
-    "order_lines": ("order_id", "line_number"),
-    "orders": ("order_id",),
-    "refunds": ("refund_id",),
-    "accounts": ("source_customer_id",),
-    "products": ("sku",),
-}
-_EVENT_COLUMNS = {"order_lines": "ordered_at", "orders": "ordered_at", "refunds": "refunded_at"}
 
 
 def _conformed(delivery: Delivery, number: int, record: dict[str, Any]) -> dict[str, Any]:
     """A record with the columns every entity has; version and known_at may be given in it."""
-    content = {column: value for column, value in record.items() if column not in RECORD_COLUMNS}
-    key = [record.get(column) for column in _NATURAL_KEYS[delivery.entity]]
-    event_at = record.get(_EVENT_COLUMNS.get(delivery.entity, "registered_at"))
+    entity = ENTITIES[delivery.entity]
+    recorded = dict(RECORD_COLUMNS)
+    content = {column: value for column, value in record.items() if column not in recorded}
+    key = [record.get(column) for column in entity.natural_key]
+    event_at = record.get(entity.event_time) if entity.event_time else None
     return {
         "feed": delivery.feed,
         "channel": delivery.channel,
@@ -450,6 +376,24 @@ def _conformed(delivery: Delivery, number: int, record: dict[str, Any]) -> dict[
         "known_at": record.get("known_at") or event_at or "2024-01-01",
         **content,
     }
+
+
+def _accounts_in(entity: Entity) -> str:
+    """A query of the accounts an entity's records name; empty when they name none."""
+    names = entity.column_names
+    channel = "coalesce(account_channel, channel)" if "account_channel" in names else "channel"
+    pairs = [
+        (channel, "source_customer_id"),
+        (channel, "to_customer_id"),
+        (channel, "invitee_customer_id"),
+        ("left_channel", "left_customer_id"),
+        ("right_channel", "right_customer_id"),
+    ]
+    return " union all ".join(
+        f"select {desk}, {account} from conformed.{entity.name}"
+        for desk, account in pairs
+        if account in names
+    )
 
 
 def _hash(value: Any) -> str:
