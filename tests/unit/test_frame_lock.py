@@ -6,6 +6,7 @@ Not here: whether the code works with them.
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -30,9 +31,10 @@ def locked_versions(path: Path) -> dict[str, set[str]]:
 
 def declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
     return [
         Requirement(text)
-        for text in (*project["dependencies"], *project["optional-dependencies"]["dev"])
+        for text in (*project["dependencies"], *itertools.chain(*extras.values()))
     ]
 
 
