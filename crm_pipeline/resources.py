@@ -17,7 +17,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
-from crm_pipeline.lib.consent.ledger import post_consents
+from crm_pipeline.lib.consent import post_consents, post_opt_outs
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.run_locks import hold_run_lock
@@ -95,15 +95,13 @@ class Deployment(dg.ConfigurableResource):
         return self.settings.landing or self.crm_home.landing
 
     def post_consents(self, table: pa.Table, *, feed: str, file_sha256: str) -> None:
-        """Books consent events in the ledger, keyed by contact token."""
-        post_consents(
-            self.ledger,
-            self.vault,
-            table,
-            key=self.settings.keys.token_key,
-            feed=feed,
-            file_sha256=file_sha256,
-        )
+        """Books consent events in the ledger, keyed by contact token; of receipts the opt-outs."""
+        key = self.settings.keys.token_key
+        said: dict[str, Any] = {"key": key, "feed": feed, "file_sha256": file_sha256}
+        if "receipt_kind" in table.column_names:
+            post_opt_outs(self.ledger, table, **said)
+        else:
+            post_consents(self.ledger, self.vault, table, **said)
 
 
 class Warehouse(dg.ConfigurableResource):

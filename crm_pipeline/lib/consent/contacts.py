@@ -31,6 +31,10 @@ _INVISIBLE = {"Cf", "Cc"}  # zero-width and direction marks, control characters
 _CHINESE_MOBILE = re.compile(r"1[3-9][0-9]{9}")
 _INTERNATIONAL = re.compile(r"\+[1-9][0-9]{7,14}")
 _CHINESE_CODE = "+86"
+# Ids that providers give out: of a contact in WeCom, of an app on a device. They mean nothing to
+# people, so there is one spelling, and case counts.
+_PROVIDER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.=+/-]{7,255}")
+_PROVIDER_KINDS = ("wecom", "push")
 # Numbers printed in manuals and typed by people who do not want to give theirs.
 _TEST_NUMBERS = frozenset({"+8613800138000", "+8613888888888", "+8613000000000"})
 
@@ -64,10 +68,23 @@ def tokenise_contact(kind: str, value: str, *, key: bytes, key_id: str = TOKEN_K
     return Contact(kind, f"{key_id}_{_digest(kind, clear, key)}", mask_contact(kind, clear), clear)
 
 
+def account_contact(
+    kind: str, channel: str, source_customer_id: str, *, key: bytes, key_id: str = TOKEN_KEY_ID
+) -> Contact:
+    """Stands for all addresses of one kind an account has, when nobody knows them.
+
+    Nothing can be sent to it, so it can carry a withdrawal and never a grant.
+    """
+    account = f"{channel}{SEPARATOR}{source_customer_id}"
+    token = f"{key_id}{UNUSABLE}_{_digest(f'account/{kind}', account, key)}"
+    return Contact(kind, token, "***", None, "account")
+
+
 def normalise_contact(kind: str, value: str | None) -> tuple[str | None, str | None]:
     """The one spelling of a contact, or None and the reason why it is none.
 
-    The channel door uses it too: a grant for a contact that is none belongs in quarantine.
+    A grant for a contact that is none is booked too, and grants nothing: no address stands behind
+    its token.
     """
     if value is None or not value.strip():
         return None, "empty"
@@ -75,14 +92,19 @@ def normalise_contact(kind: str, value: str | None) -> tuple[str | None, str | N
         return _normalise_email(value)
     if kind == "phone":
         return _normalise_phone(value)
+    if kind in _PROVIDER_KINDS:
+        text = _fold(value)
+        return (text, None) if _PROVIDER_ID.fullmatch(text) else (None, kind)
     return None, "unknown_kind"
 
 
 def mask_contact(kind: str, clear: str) -> str:
-    """What people may see: ``a***@example.org``, ``+86***5678``."""
+    """What people may see: ``a***@example.org``, ``+86***5678``, ``wm***Qz``."""
     if kind == "email":
         local, _, domain = clear.rpartition("@")
         return f"{local[:1]}***@{domain}"
+    if kind in _PROVIDER_KINDS:
+        return f"{clear[:2]}***{clear[-2:]}"
     return f"{clear[:3]}***{clear[-4:]}"
 
 

@@ -29,6 +29,7 @@ BATCH_ROWS = 20_000
 _COLUMNS = (
     "record_id",
     "channel",
+    "account_channel",
     "source_customer_id",
     "contact_kind",
     "contact_value",
@@ -63,11 +64,13 @@ def post_consents(
 ) -> PostedConsents:
     """Posts the conformed consent records of one file; an event that is known is left out.
 
+    A desk that serves several channels names the account's own; the event is booked there.
     The vault is filled first: a token in the ledger whose address is unknown would be a contact
     nobody can reach, while an address nobody refers to harms nothing.
     """
     posted = unusable = 0
-    for batch in table.select(_COLUMNS).to_batches(max_chunksize=BATCH_ROWS):
+    known = [name for name in _COLUMNS if name in table.column_names]
+    for batch in table.select(known).to_batches(max_chunksize=BATCH_ROWS):
         pairs = [_to_event(row, key, feed, file_sha256) for row in batch.to_pylist()]
         unusable += sum(not contact.is_usable for _, contact in pairs)
         with vault_engine.begin() as connection:
@@ -92,7 +95,7 @@ def _to_event(
         )
     event = {
         "event_id": row["record_id"],
-        "channel": row["channel"],
+        "channel": row.get("account_channel") or row["channel"],
         "source_customer_id": row["source_customer_id"],
         "contact_kind": row["contact_kind"],
         "contact_token": contact.token,
@@ -100,8 +103,8 @@ def _to_event(
         "purpose": _scope(row["purpose"], PURPOSES, is_granted),
         "consent_channel": _scope(row["consent_channel"], CHANNELS, is_granted),
         "is_granted": is_granted,
-        "occurred_at": _naive_utc(row["occurred_at"]),
-        "known_at": _naive_utc(row["known_at"]),
+        "occurred_at": naive_utc(row["occurred_at"]),
+        "known_at": naive_utc(row["known_at"]),
         "notice_version": row["notice_version"],
         "evidence": row["evidence"],
         "feed": feed,
@@ -130,5 +133,6 @@ def _vault_rows(contacts: list[Contact]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _naive_utc(moment: dt.datetime) -> dt.datetime:
+def naive_utc(moment: dt.datetime) -> dt.datetime:
+    """The instant as the ledger keeps it."""
     return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
