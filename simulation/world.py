@@ -1,0 +1,122 @@
+"""What all parts of a world share: its clock, its catalogue and the way records leave it.
+
+Add here: something every module needs.
+Not here: anything about one feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from simulation.catalogue import CATEGORY_NAMES, Catalogue
+from simulation.columns import Ints, instants
+from simulation.feeds import feed_named
+from simulation.parameters import WorldParameters
+from simulation.randomness import GLOBAL_CHUNK, stream
+from simulation.seasons import DAY, Calendar
+from simulation.spill import Sink, as_table, months_of
+
+__all__ = ["World"]
+
+
+class World:
+    """The parameters, what follows from them for everybody, and the sink of clean records."""
+
+    def __init__(self, parameters: WorldParameters, sink: Sink) -> None:
+        self.parameters = parameters
+        self.calendar = Calendar(parameters)
+        self.catalogue = Catalogue(parameters, self.calendar)
+        self.sink = sink
+        # On the last day one product is nearly gone, one is gone, and one city has a warning.
+        middle = self.catalogue.per_category // 2
+        first = CATEGORY_NAMES.index("skin_care") * self.catalogue.per_category
+        self.scarce_product, self.gone_product = first + middle, first + middle + 1
+        self.last_day_stock = {self.scarce_product: 3, self.gone_product: 0}
+        self.alert_city = 0
+        self._late_months = _late_months(parameters, self.calendar)
+
+    def stream(self, table: str, chunk: int = GLOBAL_CHUNK) -> np.random.Generator:
+        """The random numbers of one table in one chunk."""
+        return stream(self.parameters.world.seed, table, chunk)
+
+    def instants(self, local: Ints, mask: NDArray[np.bool_] | None = None) -> pa.Array:
+        """Local seconds as naive UTC instants."""
+        return instants(local, self.calendar.offset, mask)
+
+    def emit(
+        self,
+        feed: str,
+        chunk: int,
+        when: Ints,
+        columns: Mapping[str, Any],
+        *,
+        person: Ints | None = None,
+        protected: NDArray[np.bool_] | None = None,
+        updated: Ints | None = None,
+    ) -> None:
+        """Hands clean records over, sorted by ``when``; what lies after the end is left out.
+
+        ``when`` decides the period: local seconds of the event, or of the version in ``updated``.
+        """
+        count = len(when)
+        extra: dict[str, pa.Array] = {
+            "is_protected": pa.array(np.zeros(count, bool) if protected is None else protected)
+        }
+        if person is not None:
+            extra["person_id"] = pa.array(person, mask=person < 0)
+        if feed_named(feed).is_versioned:
+            extra["updated_at"] = self.instants(when if updated is None else updated)
+        periods = months_of(np.maximum(when, self.calendar.start_at))
+        late = self._late(feed, chunk, periods, protected)
+        if late is not None:
+            extra["deliver_at"] = late
+        table = as_table(feed, {**columns, **extra}, count)
+        order = np.argsort(when, kind="stable")
+        order = order[: int(np.searchsorted(when[order], self.calendar.end_at))]
+        if len(order) < count or (np.diff(order) < 0).any():
+            table, periods = table.take(pa.array(order)), periods[order]
+        self.sink.write(feed, "shared" if chunk < 0 else f"{chunk:05d}", periods, table)
+
+    def _late(
+        self,
+        feed: str,
+        chunk: int,
+        periods: NDArray[np.int32],
+        protected: NDArray[np.bool_] | None,
+    ) -> pa.Array | None:
+        months = self._late_months.get(feed)
+        if not months or not len(periods):
+            return None
+        deliver = np.zeros(len(periods), np.int64)
+        for month, at in months.items():
+            deliver[periods == month] = at
+        chance = self.stream(f"late/{feed}", chunk).random(len(periods))
+        is_late = (deliver > 0) & (chance < self.parameters.late.share_of_records)
+        if protected is not None:
+            is_late &= ~protected
+        return self.instants(deliver, ~is_late)
+
+
+def _late_months(parameters: WorldParameters, calendar: Calendar) -> dict[str, dict[int, int]]:
+    """For each feed the months of which some records come late, and when those are delivered."""
+    late = parameters.late
+    starts = np.arange(
+        np.datetime64(calendar.first, "M"), np.datetime64(calendar.end, "M") + 1
+    ).astype("datetime64[D]")
+    found: dict[str, dict[int, int]] = {}
+    for feed in late.feeds:
+        feed_named(feed)
+        chance = stream(parameters.world.seed, f"late_months/{feed}", GLOBAL_CHUNK)
+        is_late = chance.random(len(starts) - 1) < late.share_of_months
+        for start, after in zip(starts[:-1][is_late], starts[1:][is_late], strict=True):
+            day = (after - np.datetime64("1970-01-01")).astype(int) + late.days_after_month - 1
+            at = int(day) * DAY + 10 * 3600
+            if at < calendar.end_at:
+                month = int(months_of(start.astype("datetime64[s]").astype(np.int64)[None])[0])
+                found.setdefault(feed, {})[month] = at
+    return found
