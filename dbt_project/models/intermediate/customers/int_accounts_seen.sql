@@ -1,14 +1,8 @@
 with
 
-order_lines as (select * from {{ ref('stg_order_lines') }}),
+touches as (select * from {{ ref('int_account_touches') }}),
 
-orders as (select * from {{ ref('stg_orders') }}),
-
-refunds as (select * from {{ ref('stg_refunds') }}),
-
-accounts as (select * from {{ ref('stg_accounts') }}),
-
-consents as (select * from {{ ref('stg_consents') }}),
+identity_pairs as (select * from {{ ref('stg_identity_pairs') }}),
 
 sightings as (
 
@@ -17,58 +11,52 @@ sightings as (
         source_customer_id,
         min(business_date) as first_seen_date,
         max(business_date) as last_seen_date
-    from order_lines
-    where source_customer_id is not null
+    from touches
     group by channel, source_customer_id
 
-    union all
+),
+
+-- A clerk's judgement is no sign of life: it counts for accounts nothing else is known of.
+judged as (
 
     select
-        channel,
-        source_customer_id,
-        business_date as first_seen_date,
-        business_date as last_seen_date
-    from orders
-
-    union all
-
-    select
-        channel,
-        source_customer_id,
-        business_date as first_seen_date,
-        business_date as last_seen_date
-    from refunds
+        left_channel as channel,
+        left_customer_id as source_customer_id,
+        business_date
+    from identity_pairs
 
     union all
 
     select
-        channel,
-        source_customer_id,
-        first_seen_date,
-        first_seen_date as last_seen_date
-    from accounts
+        right_channel as channel,
+        right_customer_id as source_customer_id,
+        business_date
+    from identity_pairs
 
-    union all
+),
+
+only_judged as (
 
     select
-        channel,
-        source_customer_id,
-        business_date as first_seen_date,
-        business_date as last_seen_date
-    from consents
+        judged.channel,
+        judged.source_customer_id,
+        min(judged.business_date) as first_seen_date,
+        max(judged.business_date) as last_seen_date
+    from judged
+    left join sightings
+        on
+            judged.channel = sightings.channel
+            and judged.source_customer_id = sightings.source_customer_id
+    where sightings.source_customer_id is null
+    group by judged.channel, judged.source_customer_id
 
 ),
 
 accounts_seen as (
 
-    select
-        channel,
-        source_customer_id,
-        min(first_seen_date) as first_seen_date,
-        max(last_seen_date) as last_seen_date
-    from sightings
-    where source_customer_id is not null
-    group by channel, source_customer_id
+    select * from sightings
+    union all
+    select * from only_judged
 
 )
 
