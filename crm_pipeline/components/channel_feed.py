@@ -17,6 +17,7 @@ from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed, load_f
 from crm_pipeline.lib.ingestion.expectations import validate_parts
 from crm_pipeline.lib.ingestion.inbox import refused_files
 from crm_pipeline.lib.progress import say
+from crm_pipeline.lib.pull import pulls_feeding
 from crm_pipeline.resources import Clock, Deployment
 
 BALANCE = "received_equals_written_plus_quarantined"
@@ -56,8 +57,11 @@ class ChannelFeed(dg.Component):
         spec = self.spec
         key = dg.AssetKey(["feeds", spec.feed])
 
+        pulls = pulls_feeding(context.path / "defs.yaml", spec.feed)
+
         @dg.asset(
             key=key,
+            deps=[dg.AssetKey(["pulls", source]) for source in pulls],
             group_name="channels",
             kinds={"python", "parquet", spec.format.kind},
             owners=["team:data"],

@@ -13,7 +13,8 @@ from crm_pipeline.partitions import OFFICIAL, business_days
 LIMITS = {"dagster/max_runtime": "14400"}  # seconds; a hung run must not hold the queue all day
 
 FEEDS = dg.AssetSelection.groups("channels")
-WAREHOUSE = dg.AssetSelection.all() - FEEDS - dg.AssetSelection.groups("outbox")
+PULLS = dg.AssetSelection.groups("pulls")  # each in its own job: a silent source stops no night
+WAREHOUSE = dg.AssetSelection.all() - FEEDS - PULLS - dg.AssetSelection.groups("outbox")
 
 ingest_job = dg.define_asset_job(
     "ingest_job",

@@ -57,3 +57,7 @@ class PublishError(CrmError):
 
 class OutreachError(CrmError):
     """A batch may not be written or released."""
+
+
+class PullError(CrmError):
+    """A source could not be asked, or what it answered cannot be all of it; nothing was landed."""

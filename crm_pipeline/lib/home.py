@@ -84,6 +84,11 @@ class CrmHome:
         return self.root / "data_docs"
 
     @property
+    def pull(self) -> Path:
+        """How far each pull source has been read; losing it costs time, never records."""
+        return self.root / "pull"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
 
@@ -94,7 +99,14 @@ class CrmHome:
     def ensure(self) -> CrmHome:
         """Creates the folders; those with clear identifiers are readable by the owner alone."""
         self.root.mkdir(parents=True, exist_ok=True)
-        private = (self.raw, self.conformed, self.quarantine, self.ledger_dir, self.outbox)
+        private = (
+            self.raw,
+            self.conformed,
+            self.quarantine,
+            self.ledger_dir,
+            self.outbox,
+            self.pull,
+        )
         open_to_all = (
             self.warehouse_dir,
             self.history,
