@@ -52,6 +52,7 @@ def check_feed(spec: FeedSpec) -> Iterator[Problem]:
     yield from _check_known_at(spec)
     yield from _check_key(spec)
     yield from _check_sources(spec)
+    yield from _check_explode(spec)
 
 
 def _check_places(spec: FeedSpec) -> Iterator[Problem]:
@@ -467,3 +468,18 @@ def _check_sources(spec: FeedSpec) -> Iterator[Problem]:
     for number, name in enumerate(spec.ignore):
         if header_key(name) in seen:
             yield Problem(("ignore", number), f"{name!r} is also mapped", "remove it here or there")
+
+
+def _check_explode(spec: FeedSpec) -> Iterator[Problem]:
+    """A list is taken apart only where something of it is wanted."""
+    at, field = ("format", "explode"), spec.format.explode
+    if field is None:
+        return
+    if spec.format.kind != "jsonl":
+        yield Problem(at, f"{spec.format.kind} has no lists", "remove the key")
+    elif not any(name.startswith(f"{field}.") for name in spec.source_columns):
+        yield Problem(
+            at,
+            f"no column comes from {field!r}",
+            f"write the fields of its objects as {field}.<field>, or remove the key",
+        )

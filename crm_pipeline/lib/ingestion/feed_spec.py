@@ -69,6 +69,13 @@ class FormatSpec(_Strict):
         description="first cells that mark a total line, which is no record",
     )
     min_records: int = Field(default=0, ge=0, description="refuse a file with fewer records")
+    explode: str | None = Field(
+        default=None,
+        min_length=1,
+        description="jsonl: field with a list of objects, each of which is a record of its own; "
+        "its fields are written <list>.<field>, those beside the list by their own names",
+        examples=["sku_order_list"],
+    )
 
     @property
     def separator(self) -> str:
@@ -407,5 +414,7 @@ def _contract_hash(dumped: str, entity: str) -> str:
     said = json.loads(dumped)
     for key in ("like", "folder", "files", "description", "completion"):
         said.pop(key, None)
+    if said["format"]["explode"] is None:  # came later: feeds without it keep their hash
+        del said["format"]["explode"]
     text = json.dumps([PARSER_VERSION, repr(entities.ENTITIES[entity]), said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

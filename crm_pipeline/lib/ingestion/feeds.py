@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from crm_pipeline.lib.errors import ConfigError
+from crm_pipeline.lib.ingestion.entities import ENTITIES
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.ingestion.text import header_key
 from crm_pipeline.lib.strict_yaml import Problem, YamlDocument, load_documents, refusal, validate
 
 COMPONENT = "crm_pipeline.components.ChannelFeed"
@@ -80,7 +83,37 @@ def _with_likeness(document: YamlDocument, said: Mapping[str, YamlDocument]) -> 
     taken = said[own["like"]].data["attributes"]
     columns = {**taken.get("columns", {}), **own.get("columns", {})}
     merged = {**taken, **own, "columns": columns}
+    if own.get("entity", taken.get("entity")) != taken.get("entity"):
+        merged = _with_other_entity(merged, taken, own)
     return replace(document, data={**document.data, "attributes": merged})
+
+
+def _with_other_entity(
+    merged: dict[str, Any], taken: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Two entities in one file: what only the earlier feed wants is known here and left alone."""
+    contract = ENTITIES.get(merged["entity"])
+    if contract is None:  # told where the whole feed is judged
+        return merged
+    columns = merged["columns"]
+    foreign = set(columns) - set(contract.column_names) - set(own.get("columns", {}))
+    dropped = [columns[name] for name in sorted(foreign)]
+    if "currency" not in contract.column_names and "currency" not in own:
+        dropped.append(merged.pop("currency", None))
+    if "key" not in own:
+        merged.pop("key", None)
+    kept = {name: mapping for name, mapping in columns.items() if name not in foreign}
+    sources = [source for mapping in kept.values() if (source := _source(mapping))]
+    wanted = {header_key(word) for source in sources for word in (source, source.split(".")[0])}
+    left = [source for mapping in dropped if (source := _source(mapping))]
+    known = dict.fromkeys([*taken.get("ignore", []), *own.get("ignore", []), *left])
+    ignore = [name for name in known if header_key(name) not in wanted]
+    return {**merged, "columns": kept, "ignore": ignore}
+
+
+def _source(mapping: object) -> str | None:
+    source = mapping.get("from") if isinstance(mapping, Mapping) else mapping
+    return source if isinstance(source, str) else None
 
 
 def _check_frame(document: YamlDocument) -> None:
@@ -104,7 +137,7 @@ def _check_frame(document: YamlDocument) -> None:
 def _check_together(found: Sequence[tuple[FeedSpec, YamlDocument]]) -> None:
     names: dict[str, YamlDocument] = {}
     keys: dict[tuple[str, str], tuple[FeedSpec, YamlDocument]] = {}
-    places: dict[tuple[str, str], str] = {}
+    places: dict[tuple[str, str], FeedSpec] = {}
     for spec, document in found:
         if spec.feed in names:
             first = names[spec.feed].where(("attributes", "feed"))
@@ -116,13 +149,14 @@ def _check_together(found: Sequence[tuple[FeedSpec, YamlDocument]]) -> None:
         names[spec.feed] = document
         _check_key(spec, document, keys)
         place = (spec.landing_folder, spec.files)
-        if place in places:
+        other = places.setdefault(place, spec)
+        if other is not spec and (other.entity == spec.entity or spec.like != other.feed):
             raise ConfigError(
-                f"{spec.feed} and {places[place]} read the same files",
+                f"{spec.feed} and {other.feed} read the same files",
                 where=document.where(("attributes", "feed")),
-                remedy="give one of them another folder or file pattern",
+                remedy="give one of them another folder or file pattern; if the files hold two "
+                f"entities, write like: {other.feed} and the other entity",
             )
-        places[place] = spec.feed
 
 
 def _check_key(

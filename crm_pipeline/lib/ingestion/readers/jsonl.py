@@ -22,6 +22,10 @@ from crm_pipeline.lib.ingestion.text import header_key, printable
 RECORD_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 32
 KEYS_LIMIT = 1000
+ELEMENTS_LIMIT = 1000  # of one line
+# Bytes of lines in one batch, a line counted once per element: each brings all fields beside the
+# list once more.
+WEIGHT_LIMIT = 4 * BLOCK_BYTES
 ERROR_KEYS = {"errcode", "errmsg", "error", "error_code", "error_msg", "code", "message", "msg"}
 
 
@@ -29,8 +33,48 @@ class NotStrictError(ValueError):
     """The line is JSON only to lenient parsers, or not at all."""
 
 
+class _Found:
+    """Records of a batch as they are found."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+        self._rows: list[list[str | None]] = []
+        self._numbers: list[int] = []
+        self._raws: dict[str, int] = {}
+        self._places: list[int] = []
+        self._rejects: list[Reject] = []
+
+    def add(self, number: int, row: list[str | None] | Reject, line: bytes, text: str) -> None:
+        self.weight += len(line)
+        if isinstance(row, Reject):
+            self._rejects.append(row)
+            return
+        self._rows.append(row)
+        self._numbers.append(number)
+        self._places.append(self._raws.setdefault(shorten(text), len(self._raws)))
+
+    def batch(self, width: int) -> Batch:
+        by_column = list(zip(*self._rows, strict=True)) if self._rows else [()] * width
+        # The records of one line have one raw text.
+        raws = pa.DictionaryArray.from_arrays(
+            pa.array(self._places, pa.int32()), pa.array(list(self._raws), pa.string())
+        )
+        cells = cells_table(
+            width,
+            0,
+            [pa.array(column, pa.string()) for column in by_column],
+            pa.array(self._numbers, pa.int64()),
+            raws,
+        )
+        return Batch(cells, self._rejects)
+
+
 class JsonlReader:
-    """One file of JSON objects, a line each. Numbers keep the digits they were written with."""
+    """One file of JSON objects, a line each. Numbers keep the digits they were written with.
+
+    With ``explode`` every object of the list is a record. A line that cannot be read is one record
+    in quarantine, and so is an element that is no object; a line without the list has no record.
+    """
 
     def __init__(
         self,
@@ -47,7 +91,9 @@ class JsonlReader:
         self.positions = {name: n for n, name in enumerate(self.names)}
         self.notes = Notes()
         self._paths = [tuple(name.split(".")) for name in self.names]
+        self._list = tuple(spec.format.explode.split(".")) if spec.format.explode else ()
         self._known = {header_key(path[0]) for path in self._paths}
+        self._known |= {header_key(self._key(path)) for path in self._paths}
         self._known |= {header_key(name) for name in spec.ignore}
         self._extras: dict[str, None] = {}
         self._found: set[str] = set()
@@ -60,44 +106,82 @@ class JsonlReader:
             lines = block.splitlines()
             if self._next_record == 1 and lines:
                 self._look_at_first(lines[0])
-            yield self._batch(lines)
+            yield from self._batches(lines)
         self._close()
 
-    def _batch(self, lines: Sequence[bytes]) -> Batch:
-        rows: list[list[str | None]] = []
-        numbers: list[int] = []
-        raws: list[str] = []
-        rejects: list[Reject] = []
+    def _batches(self, lines: Sequence[bytes]) -> Iterator[Batch]:
+        found = _Found()
         for line in lines:
             if not line.strip() and self._skips_blank:
                 continue
             text = _text(line)
-            try:
-                rows.append(self._row(line, text))
-                numbers.append(self._next_record)
-                raws.append(shorten(text))
-            except (NotStrictError, RecursionError) as error:
-                code = "field_too_long" if len(line) > RECORD_LIMIT else "json"
-                column = getattr(error, "column", None)
-                rejects.append(Reject(self._next_record, code, shorten(text), column))
-            self._next_record += 1
-        width = len(self.names)
-        by_column = list(zip(*rows, strict=True)) if rows else [()] * width
-        cells = cells_table(
-            width,
-            0,
-            [pa.array(column, pa.string()) for column in by_column],
-            pa.array(numbers, pa.int64()),
-            pa.array(raws, pa.string()),
-        )
-        return Batch(cells, rejects)
+            for row in self._rows(line, text):
+                found.add(self._next_record, row, line, text)
+                self._next_record += 1
+                if found.weight > WEIGHT_LIMIT:
+                    yield found.batch(len(self.names))
+                    found = _Found()
+        yield found.batch(len(self.names))
 
-    def _row(self, line: bytes, text: str) -> list[str | None]:
+    def _rows(self, line: bytes, text: str) -> Iterator[list[str | None] | Reject]:
+        """The records of a line, each taken apart or rejected."""
+        try:
+            record = self._record(line, text)
+            elements = self._elements(record) if self._list else [record]
+        except (NotStrictError, RecursionError) as error:
+            yield self._reject(line, text, error)
+            return
+        for element in elements:
+            try:
+                if element is None:
+                    raise _misplaced(self._list)
+                yield [_cell(element, path) for path in self._paths]
+            except NotStrictError as error:
+                yield self._reject(line, text, error)
+
+    def _reject(self, line: bytes, text: str, error: Exception) -> Reject:
+        code = "field_too_long" if len(line) > RECORD_LIMIT else "json"
+        column = getattr(error, "column", None)
+        return Reject(self._next_record, code, shorten(text), column)
+
+    def _record(self, line: bytes, text: str) -> dict[str, Any]:
         record = parse_strictly(line, text)
         for key in record:
             if key not in self._found:
                 self._meet(key)
-        return [_cell(record, path) for path in self._paths]
+        return record
+
+    def _elements(self, record: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
+        """The line once per element, which stands in the list's place; ``None``: no object."""
+        *folders, name = self._list
+        place: Any = record
+        for key in folders:
+            place = place.get(key) if isinstance(place, dict) else None
+        found = place.get(name) if isinstance(place, dict) else None
+        if found is not None and not isinstance(found, list):
+            raise _misplaced(self._list)
+        if found and len(found) > ELEMENTS_LIMIT:
+            raise NotStrictError("too many elements")
+        return self._each(place, name, found or [], record)
+
+    def _each(
+        self, place: dict[str, Any], name: str, found: list[Any], record: dict[str, Any]
+    ) -> Iterator[dict[str, Any] | None]:
+        for element in found:
+            if not isinstance(element, dict):
+                yield None
+                continue
+            for key in element:
+                full = ".".join((*self._list, key))
+                if full not in self._found:
+                    self._meet(full)
+            place[name] = element
+            yield record
+
+    def _key(self, path: tuple[str, ...]) -> str:
+        """What tells that a column is there: its first key, inside the list the one below it."""
+        depth = len(self._list)
+        return ".".join(path[: depth + 1] if depth and path[:depth] == self._list else path[:1])
 
     def _meet(self, key: str) -> None:
         self._found.add(key)
@@ -137,8 +221,11 @@ class JsonlReader:
     def _close(self) -> None:
         """A key that no record has is a renamed or removed column."""
         needed = {name for name, is_needed in self._spec.wanted_columns() if is_needed}
-        missing = sorted(name for name in needed if name.split(".")[0] not in self._found)
-        if self._next_record > 1 and self._found and missing:
+        has_records = self._next_record > 1
+        if self._list and not has_records:  # empty lists are no news, a missing list is
+            has_records, needed = bool(self._found), {self._list[0]}
+        missing = sorted(n for n in needed if self._key(tuple(n.split("."))) not in self._found)
+        if has_records and self._found and missing:
             raise LandingError(
                 f"no record has {', '.join(map(repr, missing[:8]))}",
                 reason_code="header",
@@ -202,9 +289,13 @@ def _cell(record: dict[str, Any], path: tuple[str, ...]) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    raise _misplaced(path)
+
+
+def _misplaced(path: tuple[str, ...]) -> NotStrictError:
     error = NotStrictError("an object or list where a value belongs")
     error.column = ".".join(path)  # type: ignore[attr-defined]
-    raise error
+    return error
 
 
 def _text(line: bytes) -> str:
