@@ -23,6 +23,7 @@ from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+CONTRACT_HASH = "c1"
 SHOWN = {name: entity for name, entity in ENTITIES.items() if name not in CLEAR_ENTITIES}
 OTHER_TABLES: dict[str, dict[str, str]] = {
     "ledger.inbox_files": {
@@ -30,6 +31,7 @@ OTHER_TABLES: dict[str, dict[str, str]] = {
         "channel": "varchar",
         "entity": "varchar",
         "file_sha256": "varchar",
+        "contract_hash": "varchar",
         "inbox_seq": "bigint",
         "state": "varchar",
         "received_count": "bigint",
@@ -190,6 +192,7 @@ def deliver(warehouse: Path, deliveries: Iterable[Delivery]) -> None:
                     "channel": delivery.channel,
                     "entity": delivery.entity,
                     "file_sha256": delivery.file_sha256,
+                    "contract_hash": CONTRACT_HASH,
                     "inbox_seq": sequence,
                     "state": "active",
                     "received_count": len(written) + delivery.quarantined_count,
@@ -288,7 +291,7 @@ def load_online_retail(warehouse: Path) -> None:
             connection.execute(_ONLINE_RETAIL_LINES.format(path=path, sha=path.stem))
             connection.execute(
                 "insert into ledger.inbox_files "
-                "select feed, channel, 'order_lines', file_sha256, ?, 'active', "
+                "select feed, channel, 'order_lines', file_sha256, 'c1', ?, 'active', "
                 "count(*), count(*), 0, null "
                 "from conformed.order_lines where file_sha256 = ? group by all",
                 [sequence, path.stem],

@@ -61,3 +61,8 @@
 {% macro last_day_of_previous_month(day) -%}
     {{ add_days("cast(date_trunc('month', " ~ day ~ ") as date)", -1) }}
 {%- endmacro %}
+
+{# A span of whole days of 24 hours, to be added to an instant. #}
+{% macro interval_of_days(days) -%}
+    interval '{{ days | int }}' day
+{%- endmacro %}

@@ -1,5 +1,3 @@
--- depends_on: {{ ref('stg_order_line_repeats') }}, {{ ref('stg_order_repeats') }}
--- depends_on: {{ ref('stg_refund_repeats') }}, {{ ref('stg_account_repeats') }}, {{ ref('stg_product_repeats') }}
 with
 
 inbox_files as (
@@ -10,33 +8,31 @@ inbox_files as (
 
 ),
 
--- Counted from the records themselves, never from what the door says it wrote.
+parts as (select * from {{ ref('stg_parts') }}),
+
+-- Counted from the records themselves when they were staged, never from what the door says it wrote.
 written as (
 
-    {% for entity in staged_entities() %}
-        select
-            feed,
-            file_sha256,
-            count(*) as record_count
-        from {{ source('conformed', entity) }}
-        group by feed, file_sha256
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select
+        parts.feed,
+        parts.file_sha256,
+        sum(part_days.record_count) as record_count
+    from {{ ref('stg_part_days') }} as part_days
+    inner join parts
+        on part_days.part_number = parts.part_number and parts.is_active
+    group by parts.feed, parts.file_sha256
 
 ),
 
 repeated as (
 
-    {% for entity, repeats in staged_entities().items() %}
-        select
-            feed,
-            file_sha256,
-            sum(case when outcome = 'duplicate' then 1 else 0 end) as duplicate_count,
-            sum(case when outcome = 'conflict' then 1 else 0 end) as conflict_count
-        from {{ ref(repeats) }}
-        group by feed, file_sha256
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select
+        feed,
+        file_sha256,
+        sum(case when outcome = 'duplicate' then 1 else 0 end) as duplicate_count,
+        sum(case when outcome = 'conflict' then 1 else 0 end) as conflict_count
+    from {{ ref('stg_repeats') }}
+    group by feed, file_sha256
 
 ),
 

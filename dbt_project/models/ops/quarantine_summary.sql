@@ -1,22 +1,17 @@
--- depends_on: {{ ref('stg_order_line_repeats') }}, {{ ref('stg_order_repeats') }}
--- depends_on: {{ ref('stg_refund_repeats') }}, {{ ref('stg_account_repeats') }}, {{ ref('stg_product_repeats') }}
 with
 
 door_records as (select * from {{ source('quarantine', 'records') }}),
 
 conflicts as (
 
-    {% for entity, repeats in staged_entities().items() %}
-        select
-            feed,
-            'conflict' as reason_code,
-            cast(null as varchar) as column_name,
-            count(*) as record_count
-        from {{ ref(repeats) }}
-        where outcome = 'conflict'
-        group by feed
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select
+        feed,
+        'conflict' as reason_code,
+        cast(null as varchar) as column_name,
+        count(*) as record_count
+    from {{ ref('stg_repeats') }}
+    where outcome = 'conflict'
+    group by feed
 
 ),
 

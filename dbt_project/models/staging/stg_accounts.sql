@@ -2,7 +2,7 @@ with
 
 current_accounts as (
 
-    {{ current_records('accounts', ref('stg_account_repeats')) }}
+    {{ current_records('accounts') }}
 
 ),
 

@@ -18,7 +18,7 @@ visible_consents as (
         {{ to_business_date('occurred_at') }} as business_date,
         notice_version
     from ledger_consents
-    where {{ is_visible('occurred_at') }}
+    where known_at < {{ as_of_end_at() }} and occurred_at < {{ as_of_end_at() }}
 
 )
 

@@ -1,8 +1,10 @@
+{{ config(materialized='stepwise', shape='replace_days', touched_by=['order_lines']) }}
+
 with
 
 current_lines as (
 
-    {{ current_records('order_lines', ref('stg_order_line_repeats'), 'ordered_at') }}
+    {{ current_records('order_lines', event_at='ordered_at') }}
 
 ),
 
@@ -27,6 +29,7 @@ final as (
         country_name,
         store_id
     from current_lines
+    where {{ is_touched('ordered_at') }}
 
 )
 

@@ -1,8 +1,10 @@
+{{ config(materialized='stepwise', shape='replace_days', touched_by=['orders']) }}
+
 with
 
 current_orders as (
 
-    {{ current_records('orders', ref('stg_order_repeats'), 'ordered_at') }}
+    {{ current_records('orders', event_at='ordered_at') }}
 
 ),
 
@@ -22,6 +24,7 @@ final as (
         payment_method,
         store_id
     from current_orders
+    where {{ is_touched('ordered_at') }}
 
 )
 

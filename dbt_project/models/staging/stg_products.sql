@@ -2,7 +2,7 @@ with
 
 current_products as (
 
-    {{ current_records('products', ref('stg_product_repeats')) }}
+    {{ current_records('products') }}
 
 ),
 

@@ -1,8 +1,10 @@
+{{ config(materialized='stepwise', shape='replace_days', touched_by=['refunds']) }}
+
 with
 
 current_refunds as (
 
-    {{ current_records('refunds', ref('stg_refund_repeats'), 'refunded_at') }}
+    {{ current_records('refunds', event_at='refunded_at') }}
 
 ),
 
@@ -20,6 +22,7 @@ final as (
         refund_reason,
         sku
     from current_refunds
+    where {{ is_touched('refunded_at') }}
 
 )
 

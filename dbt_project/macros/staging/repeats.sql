@@ -1,0 +1,66 @@
+{#
+  Finding the records that share an id without grouping all ids every night: the ids of the new parts are
+  looked up among all kept ones (a semi-join), so the cost follows what is new.
+
+  Rows of a part that was taken out cannot be read again; those already kept as repeats stay for this attempt,
+  to tell what was current before.
+#}
+
+{# Ids to be looked at again: of new parts, and of parts a dead attempt or the last take-out left behind. #}
+{% macro repeats_to_replace() -%}
+    select record_ids.record_key
+    from {{ ref('stg_record_ids') }} as record_ids
+    where record_ids.part_number in ({{ new_part_numbers() }})
+    union all
+    select kept.record_key
+    from {{ this }} as kept
+    where kept.part_number not in (select part_number from {{ ref('stg_parts') }} where is_staged)
+{%- endmacro %}
+
+
+{% macro new_part_numbers() -%}
+    {%- set numbers = [-1] -%}
+    {%- for found in parts_to_read(true).values() -%}{% do numbers.extend(found | map(attribute='number')) %}{%- endfor -%}
+    {{ numbers | join(', ') }}
+{%- endmacro %}
+
+
+{# Ids that occur more than once in the active parts, or did before a part was taken out. #}
+{% macro repeated_keys(stepping) %}
+    select record_ids.record_key
+    from {{ ref('stg_record_ids') }} as record_ids
+    {%- if stepping %}
+    inner join {{ ref('stg_parts') }} as parts
+        on record_ids.part_number = parts.part_number and parts.is_active
+    where record_ids.record_key in ({{ repeats_to_replace() }})
+    {%- endif %}
+    group by record_ids.record_key
+    having count(*) > 1
+    {%- if stepping %}
+    union
+    select kept.record_key
+    from {{ this }} as kept
+    inner join {{ ref('stg_parts') }} as parts
+        on kept.part_number = parts.part_number and not parts.is_active
+    where kept.record_key in ({{ repeats_to_replace() }})
+    {%- endif %}
+{% endmacro %}
+
+
+{# {entity: [file]} of the parts that hold repeated records; empty lists mean every active part. #}
+{% macro repeated_parts(stepping) %}
+    {%- set found = {} -%}
+    {%- if not execute -%}{{ return(found) }}{%- endif -%}
+    {%- if not stepping -%}
+        {%- for entity in parts_to_read(false) -%}{% do found.update({entity: []}) %}{%- endfor -%}
+        {{ return(found) }}
+    {%- endif -%}
+    {%- for row in run_query(
+        'select distinct parts.entity, parts.file_sha256 from ' ~ ref('stg_record_ids') ~ ' as record_ids'
+        ~ ' inner join ' ~ ref('stg_parts') ~ ' as parts on record_ids.part_number = parts.part_number'
+        ~ ' where parts.is_active and record_ids.record_key in (' ~ repeated_keys(true) ~ ') order by all'
+    ).rows -%}
+        {% do found.setdefault(row[0], []).append(row[1]) %}
+    {%- endfor -%}
+    {{ return(found) }}
+{% endmacro %}

@@ -1,1 +1,0 @@
-{{ classify_repeats('order_lines', 'ordered_at') }}

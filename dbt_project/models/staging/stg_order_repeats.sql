@@ -1,1 +1,0 @@
-{{ classify_repeats('orders', 'ordered_at') }}
