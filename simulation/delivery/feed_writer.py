@@ -58,9 +58,14 @@ class Csv:
 
 @dataclass(frozen=True)
 class Jsonl:
-    """One JSON object per line."""
+    """One JSON object per line.
+
+    ``leaves_out``: keys without a value are left out instead of null (flat objects only; the first
+    field always stands).
+    """
 
     extension: str = "jsonl"
+    leaves_out: bool = False
 
 
 @dataclass(frozen=True)

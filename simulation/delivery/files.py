@@ -182,6 +182,8 @@ def _parts(sheet: str) -> dict[str, str]:
 def line_sql(writer: FeedWriter) -> str:
     """SQL of a record's line over its cells ``c0`` … ``cn``."""
     kind = writer.format
+    if isinstance(kind, Jsonl) and kind.leaves_out:
+        return f"concat({_sparse_object(writer.fields)}, chr(10))"
     if isinstance(kind, Jsonl):
         return f"concat({json_object(writer.fields)}, chr(10))"
     if isinstance(kind, Xlsx):
@@ -228,6 +230,21 @@ def json_object(fields: Sequence[Field], cell: str = "c") -> str:
             place = place.setdefault(folder, {})  # type: ignore[assignment]
         place[name] = (field, f"{cell}{n}")
     return ", ".join(_json_pieces(tree))
+
+
+def _sparse_object(fields: Sequence[Field]) -> str:
+    """SQL of a flat object without the keys that have no value: ``concat`` leaves out nulls."""
+    first, *others = fields
+    pieces = [literal(f'{{"{first.header}": '), _json_cell(first, "c0")]
+    for n, field in enumerate(others, 1):
+        before = f', "{field.header}": '
+        if field.kind in ("number", "raw"):
+            pieces.append(f"{literal(before)} || c{n}")
+        elif field.kind == "text":
+            pieces.append(f"""{literal(before + '"')} || c{n} || '"'""")
+        else:
+            pieces.append(f"{literal(before)} || cast(to_json(c{n}) as varchar)")
+    return ", ".join([*pieces, literal("}")])
 
 
 def _json_pieces(tree: dict[str, object]) -> list[str]:

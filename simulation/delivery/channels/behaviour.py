@@ -251,7 +251,7 @@ APP_EVENTS = FeedWriter(
     feed="app_events",
     channel="app",
     entity="events",
-    format=Jsonl(),
+    format=Jsonl(leaves_out=True),
     event_time="occurred_at",
     key=("event_id",),
     cadence="large",

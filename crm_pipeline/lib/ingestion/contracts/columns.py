@@ -140,11 +140,13 @@ def enum_column(name: str, meaning: str, *values: str, **more: Any) -> Column:
 
 
 def count_column(name: str, meaning: str, **more: Any) -> Column:
-    return Column(name, "integer", meaning, **{"high": "1000000000", "accepts_zero": True} | more)
+    said: dict[str, Any] = {"high": "1000000000", "accepts_zero": True} | more
+    return Column(name, "integer", meaning, **said)
 
 
 def quantity_column(name: str, meaning: str, **more: Any) -> Column:
-    return Column(name, "quantity", meaning, **{"high": "1000000000", "accepts_zero": True} | more)
+    said: dict[str, Any] = {"high": "1000000000", "accepts_zero": True} | more
+    return Column(name, "quantity", meaning, **said)
 
 
 def flag_column(name: str, meaning: str, **more: Any) -> Column:
