@@ -24,6 +24,7 @@ def main(check: bool) -> None:
         if check:
             problems.append(f"{path.relative_to(ROOT)} is out of date: run make docs")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             click.echo(f"wrote {path.relative_to(ROOT)}")
     for problem in problems:

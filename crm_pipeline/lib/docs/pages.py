@@ -24,6 +24,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "docs/bad_inputs.md": bad_inputs_table.render_inputs,
     "docs/faults.md": bad_inputs_table.render_faults,
     "docs/entities.md": entity_pages.render,
+    **entity_pages.family_pages(),
     "docs/config_keys.md": config_keys.render,
     "docs/reasons.md": reasons_page.render,
 }

@@ -16,6 +16,7 @@ from crm_pipeline.lib.docs.__main__ import ROOT, main
 from crm_pipeline.lib.docs.marks import find_marks
 from crm_pipeline.lib.docs.pages import find_problems
 from crm_pipeline.lib.errors import ConfigError
+from crm_pipeline.lib.ingestion.contracts.columns import Entity
 
 ROWS = """
 ING:
@@ -152,13 +153,25 @@ def test_marks_are_found_in_dbt_tests(tmp_path: Path) -> None:
     }
 
 
-def test_every_column_of_every_entity_is_on_its_page() -> None:
+def test_every_entity_is_in_the_index_and_every_column_on_its_family_page() -> None:
     from crm_pipeline.lib.ingestion.entities import ENTITIES
 
-    page = entity_pages.render(ROOT)
-    for entity in ENTITIES.values():
-        assert f"## {entity.name}\n" in page
-        assert all(f"| `{column}` |" in page for column in entity.column_names)
+    index = entity_pages.render(ROOT)
+    described = set()
+    for name, module in entity_pages.FAMILIES.items():
+        page = entity_pages.render_family(name, ROOT)
+        for entity in entity_pages.entities_of(module):
+            described.add(entity.name)
+            assert f"[{entity.name}](entities/{name}.md#{entity.name})" in index
+            section = page.split(f"## {entity.name}\n")[1].split("\n## ")[0]
+            assert all(f"| `{column}` |" in section for column in entity.column_names)
+            assert all(f"| {unit} |" in section for unit in units_of(entity))
+    assert described == set(ENTITIES)
+
+
+def units_of(entity: Entity) -> set[str]:
+    """Units as the page writes them; money names the column that holds its currency."""
+    return {column.unit for column in entity.columns if column.unit} - {"currency"}
 
 
 def test_every_key_of_a_feed_is_on_its_page() -> None:
