@@ -104,7 +104,8 @@ class Catalogue:
         high = np.array([c.highest_price for c in CATEGORIES])[self.category]
         prices = low * (high / low) ** steps * np.exp(rng.normal(0, 0.02, self.count))
         # Whole prices ending in .00 or .90, as on shop labels, kept in rising order.
-        whole = np.maximum.accumulate(np.round(prices).astype(np.int64))
+        whole = np.round(prices).astype(np.int64).reshape(len(CATEGORIES), -1)
+        whole = np.maximum.accumulate(whole, axis=1).ravel()
         self.price_cents = whole * 100 - np.where(rng.random(self.count) < 0.5, 10, 0)
         self.replenish_days = np.array([c.replenish_days for c in CATEGORIES])[self.category]
         self.is_connected = np.array([c.is_connected for c in CATEGORIES])[self.category]

@@ -29,6 +29,7 @@ __all__ = [
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 _SCRAMBLE_MODULUS = 10**12
 _SCRAMBLE_FACTOR = 61_803_399  # no common factor with 10, so no two numbers collide

@@ -18,7 +18,8 @@ from simulation.columns import Ints, instants
 from simulation.feeds import feed_named
 from simulation.parameters import WorldParameters
 from simulation.randomness import GLOBAL_CHUNK, stream
-from simulation.seasons import DAY, Calendar
+from simulation.scenarios import Cast, make_cast
+from simulation.seasons import DAY, Calendar, seconds_of_day
 from simulation.spill import Sink, as_table, months_of
 
 __all__ = ["World"]
@@ -40,9 +41,20 @@ class World:
         self.alert_city = 0
         self._late_months = _late_months(parameters, self.calendar)
 
+    def cast(self, chunk: int, count: int) -> Cast:
+        """The part each person of a chunk plays on the last day."""
+        frame, scenes = self.parameters.world, self.parameters.scenarios
+        return make_cast(
+            chunk, count, frame.people, scenes.candidates_per_journey, scenes.cases_per_outcome
+        )
+
     def stream(self, table: str, chunk: int = GLOBAL_CHUNK) -> np.random.Generator:
         """The random numbers of one table in one chunk."""
         return stream(self.parameters.world.seed, table, chunk)
+
+    def hours(self, uniform: NDArray[np.float64]) -> Ints:
+        """Seconds since local midnight, as people's days go."""
+        return seconds_of_day(uniform)
 
     def instants(self, local: Ints, mask: NDArray[np.bool_] | None = None) -> pa.Array:
         """Local seconds as naive UTC instants."""
@@ -58,10 +70,12 @@ class World:
         person: Ints | None = None,
         protected: NDArray[np.bool_] | None = None,
         updated: Ints | None = None,
+        part: str = "",
     ) -> None:
         """Hands clean records over, sorted by ``when``; what lies after the end is left out.
 
         ``when`` decides the period: local seconds of the event, or of the version in ``updated``.
+        A module that emits a feed more than once per chunk names each ``part``.
         """
         count = len(when)
         extra: dict[str, pa.Array] = {
@@ -80,7 +94,8 @@ class World:
         order = order[: int(np.searchsorted(when[order], self.calendar.end_at))]
         if len(order) < count or (np.diff(order) < 0).any():
             table, periods = table.take(pa.array(order)), periods[order]
-        self.sink.write(feed, "shared" if chunk < 0 else f"{chunk:05d}", periods, table)
+        name = "shared" if chunk < 0 else f"{chunk:05d}"
+        self.sink.write(feed, f"{name}-{part}" if part else name, periods, table)
 
     def _late(
         self,

@@ -1,0 +1,191 @@
+"""What is really so: the tables no asset may read.
+
+Add here: a table of the truth.
+Not here: what planted it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simulation.campaigns import Messages
+from simulation.columns import Floats, Ints, words
+from simulation.parameters import WorldParameters
+from simulation.people import ACCOUNT_CHANNELS, People
+from simulation.purchases import ORIGINS, REASONS, Life, Orders
+from simulation.reactions import SEGMENTS
+from simulation.seasons import DAY
+from simulation.world import World
+
+__all__ = ["TruthSink", "effects_truth", "people_truth", "sequences_truth"]
+
+
+class TruthSink:
+    """Collects the chunks of each table and joins them into ``<folder>/<name>.parquet``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parts = folder / ".parts"
+
+    def write(self, name: str, chunk: int, table: pa.Table) -> None:
+        """Takes one chunk of a table."""
+        place = self.parts / name
+        place.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, place / f"{chunk:05d}.parquet", compression="zstd")
+
+    def finish(self) -> None:
+        """Joins the chunks in their order."""
+        for place in sorted(self.parts.iterdir()) if self.parts.exists() else []:
+            files = sorted(place.glob("*.parquet"))
+            schema = pq.read_schema(files[0])
+            with pq.ParquetWriter(self.folder / f"{place.name}.parquet", schema) as writer:
+                for file in files:
+                    writer.write_table(pq.read_table(file))
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+
+def people_truth(world: World, people: People, life: Life, orders: Orders) -> pa.Table:
+    """One row per person: when and why they left, and what they are worth in the next year."""
+    count = len(people)
+    counts = np.bincount(orders.person, minlength=count)
+    spend = np.bincount(orders.person, orders.worth_cents, minlength=count)
+    left = life.left_at > 0
+    return pa.table(
+        {
+            "person_id": pa.array(people.number),
+            "household_id": pa.array(people.household),
+            "joined_date": _days(people.joined_at),
+            "churn_date": _days(life.left_at, ~left),
+            "churn_reason": words(REASONS, np.where(left, life.reason, -1)).cast(pa.string()),
+            "order_count": pa.array(counts),
+            "spend_amount": pa.array(np.round(spend).astype(np.int64) / 100),
+            "expected_value": pa.array(expected_value(world, people, life)),
+            "rate_per_day": pa.array(life.rate),
+            "dropout_probability": pa.array(life.dropout),
+            "persona": words([p for p, *_ in _personas()], people.persona).cast(pa.string()),
+            "is_cast": pa.array(people.cast.is_cast),
+        }
+    )
+
+
+def expected_value(world: World, people: People, life: Life) -> Floats:
+    """Net spend expected in the 365 days after the end, given what really drives each person.
+
+    Who still buys places own orders at rate λ in season time and stops with probability p after
+    each: (1 − exp(−λ p H)) / p of them in a horizon H. Followers come on top, refunds go off.
+    """
+    settings = world.parameters
+    horizon = world.calendar.season_year_after
+    stays = (life.left_at == 0) & people.buys
+    orders = -np.expm1(-life.rate * life.dropout * horizon) / life.dropout
+    followers = 1 + world.catalogue.persona_weights()[people.persona] @ follower_rates(settings)
+    worth = settings.spend.order_shape / life.spend_rate
+    kept = 1 - settings.purchases.refund_share * (1 - settings.purchases.part_refund_share / 2)
+    return np.where(stays, np.round(orders * followers * worth * kept, 2), 0.0)
+
+
+def follower_rates(settings: WorldParameters) -> Floats:
+    """Orders that follow one of each category."""
+    from simulation.catalogue import CATEGORIES, CATEGORY_NAMES
+
+    share = settings.replenishing_share
+    rates = np.array([share / (1 - share) if c.replenish_days else 0.0 for c in CATEGORIES])
+    for sequence in settings.sequences:
+        rates[CATEGORY_NAMES.index(sequence.first)] += sequence.probability
+    return rates
+
+
+def effects_truth(parameters: WorldParameters, messages: pa.Table) -> pa.Table:
+    """Journey × segment: the planted chance, and the effect on ordering within the window."""
+    rows = []
+    complete = messages.filter(messages["is_window_complete"])
+    names = np.array(complete["journey"].to_pylist(), object)
+    segments = np.array(complete["segment"].to_pylist(), object)
+    anyway = complete["ordered_anyway"].to_numpy(zero_copy_only=False)
+    held = complete["is_holdout"].to_numpy(zero_copy_only=False)
+    for journey in parameters.campaigns.journeys:
+        for segment in SEGMENTS:
+            if segment not in journey.effects:
+                continue
+            mine = (names == journey.name) & (segments == segment)
+            baseline = float(anyway[mine].mean()) if mine.any() else None
+            chance = journey.effects[segment]
+            rows.append(
+                {
+                    "journey": journey.name,
+                    "segment": segment,
+                    "window_days": journey.window_days,
+                    "order_chance": chance,
+                    "baseline_rate": baseline,
+                    "true_effect": chance * (1 - baseline) if baseline is not None else chance,
+                    "sent_count": int((mine & ~held).sum()),
+                    "holdout_count": int((mine & held).sum()),
+                }
+            )
+    return pa.Table.from_pylist(rows)
+
+
+def sequences_truth(parameters: WorldParameters) -> pa.Table:
+    """The planted sequences, by category label."""
+    from simulation.catalogue import CATEGORIES, CATEGORY_NAMES
+
+    label = {name: c.label for name, c in zip(CATEGORY_NAMES, CATEGORIES, strict=True)}
+    return pa.Table.from_pylist(
+        [
+            {
+                "first_category": label[s.first],
+                "then_category": label[s.then],
+                "within_days": s.within_days,
+                "added_probability": s.probability,
+            }
+            for s in parameters.sequences
+        ]
+    )
+
+
+def identity_truth(people: People) -> pa.Table:
+    """Every account of the chunk with its person; delivery decides which of them can be seen."""
+    parts = []
+    for channel, name in enumerate(ACCOUNT_CHANNELS):
+        who = np.flatnonzero(people.has_account[:, channel])
+        parts.append(
+            pa.table(
+                {
+                    "channel": pa.array([name] * len(who), pa.string()),
+                    "source_customer_id": people.ids[channel].take(pa.array(who)),
+                    "person_id": pa.array(people.number[who]),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
+
+
+def order_truth(people: People, order_id: pa.Array, orders: Orders, status: Ints) -> pa.Table:
+    """Why each order was placed."""
+    return pa.table(
+        {
+            "order_id": order_id,
+            "person_id": pa.array(people.number[orders.person]),
+            "origin": words(ORIGINS, orders.origin).cast(pa.string()),
+            "is_paid": pa.array(status == 0),
+        }
+    )
+
+
+def _days(local: Ints, mask: Ints | None = None) -> pa.Array:
+    return pa.array((local // DAY).astype(np.int32), mask=mask).cast(pa.date32())
+
+
+def _personas() -> tuple[tuple[str, float, dict[str, float]], ...]:
+    from simulation.catalogue import PERSONAS
+
+    return PERSONAS
+
+
+__all__ += ["expected_value", "follower_rates", "identity_truth", "order_truth"]
+_ = Messages
