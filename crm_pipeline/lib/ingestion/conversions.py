@@ -9,6 +9,7 @@ Nothing is cast before its text has been matched whole: DuckDB's casts round and
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import NamedTuple
 
 from crm_pipeline.lib.ingestion.entities import Column
@@ -58,7 +59,8 @@ def number(column: Column, mapping: ColumnMapping) -> Conversion:
     """Decimals and integers: the shape first, then the cast, then sign and range."""
     c, v = cell_name(column), value_name(column)
     scale = mapping.scale or 0
-    digits = _DIGITS[column.kind]
+    coins = mapping.minor_units or 0
+    digits = _DIGITS[column.kind] + coins
     tail = rf"(\.[0-9]{{1,{scale}}}0*)?" if scale else r"(\.0+)?"
     shape = quote(rf"-?[0-9]{{1,{digits}}}{tail}")
     long_shape = quote(rf"-?0*[0-9]{{1,{digits}}}(\.[0-9]+)?")
@@ -70,7 +72,10 @@ def number(column: Column, mapping: ColumnMapping) -> Conversion:
         f"when {v} is null then 'range'",
         *_sign_and_range(column, mapping),
     ]
-    value = f"try_cast({c} as {kind})" + ("::bigint" if column.kind == "integer" else "")
+    if coins:  # a product of decimals is exact, a quotient is not
+        value = f"try_cast(try_cast({c} as decimal(18,0)) * {Decimal(1).scaleb(-coins)} as {kind})"
+    else:
+        value = f"try_cast({c} as {kind})" + ("::bigint" if column.kind == "integer" else "")
     return Conversion(value, f"case {' '.join(checks)} end")
 
 

@@ -161,6 +161,7 @@ def _check_targets(spec: FeedSpec) -> Iterator[Problem]:
 
 _ONLY_FOR: dict[str, tuple[entities.Kind, ...]] = {
     "scale": entities.NUMBERS,
+    "minor_units": ("money",),
     "thousands": entities.NUMBERS,
     "symbols": entities.NUMBERS,
     "full_width": entities.NUMBERS,
@@ -194,7 +195,12 @@ def _check_mapping(spec: FeedSpec, column: Column, mapping: ColumnMapping) -> It
 
 def _check_numbers(column: Column, mapping: ColumnMapping) -> Iterator[Problem]:
     at = ("columns", column.name)
-    if column.kind in ("money", "quantity") and mapping.source and mapping.scale is None:
+    if mapping.minor_units is not None and mapping.scale is not None:
+        yield Problem(
+            (*at, "minor_units"), "smallest coins have nothing behind the point", "remove scale"
+        )
+    is_undeclared = mapping.scale is None and mapping.minor_units is None
+    if column.kind in ("money", "quantity") and mapping.source and is_undeclared:
         yield Problem(
             at,
             f"{column.name} needs the number of digits behind the point",

@@ -185,6 +185,14 @@ class ColumnMapping(_Strict):
         description="digits behind the point the source may deliver",
         examples=["2"],
     )
+    minor_units: int | None = Field(
+        default=None,
+        ge=1,
+        le=3,
+        description="the amount counts the smallest coins: digits behind the point of the real "
+        "amount (2: 1250 means 12.50); in place of scale",
+        examples=["2"],
+    )
     thousands: Literal[",", ".", " ", "'"] | None = Field(
         default=None, description="separator between thousands"
     )
@@ -412,9 +420,12 @@ class FeedSpec(_Strict):
 @cache
 def _contract_hash(dumped: str, entity: str) -> str:
     said = json.loads(dumped)
+    columns = said["columns"].values()
     for key in ("like", "folder", "files", "description", "completion"):
         said.pop(key, None)
-    if said["format"]["explode"] is None:  # came later: feeds without it keep their hash
-        del said["format"]["explode"]
+    # What came later counts only where it is said: other feeds keep their hash.
+    for place, key in [(said["format"], "explode"), *((c, "minor_units") for c in columns)]:
+        if place[key] is None:
+            del place[key]
     text = json.dumps([PARSER_VERSION, repr(entities.ENTITIES[entity]), said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
