@@ -1,6 +1,17 @@
 with
 
-touches as (select * from {{ ref('int_account_touches') }}),
+touches as (
+
+    {% for kind in ['account', 'event', 'linked'] %}
+        select
+            channel,
+            source_customer_id,
+            business_date
+        from {{ ref('int_' ~ kind ~ '_touches') }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
 
 identity_pairs as (select * from {{ ref('stg_identity_pairs') }}),
 

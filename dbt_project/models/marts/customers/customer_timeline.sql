@@ -4,7 +4,15 @@
 -- in source_customers, so that a merge or a split moves every touch without rewriting one.
 with
 
-touches as (select * from {{ ref('int_account_touches') }}),
+touches as (
+
+    select * from {{ ref('int_account_touches') }}
+    union all
+    select * from {{ ref('int_event_touches') }}
+    union all
+    select * from {{ ref('int_linked_touches') }}
+
+),
 
 final as (
 
