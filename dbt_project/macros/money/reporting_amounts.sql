@@ -1,6 +1,12 @@
-{# Money in the reporting currency: null in any other one until rates are known, never 0. #}
-{% macro in_reporting_currency(amount, currency='currency') -%}
-    case when {{ currency }} = '{{ setting("reporting_currency") }}' then {{ amount }} end
+{#
+  Money in the reporting currency. Money in it already is taken as it is and looks no rate up; money in another one
+  is multiplied by the rate of its day (int_reporting_rates), to nine digits. Without a rate it is null, never 0.
+#}
+{% macro in_reporting_currency(amount, currency='currency', rate='reporting_rate') -%}
+    case
+        when {{ currency }} = '{{ setting("reporting_currency") }}' then {{ amount }}
+        else cast(cast({{ amount }} as decimal(36, 9)) * {{ rate }} as decimal(36, 9))
+    end
 {%- endmacro %}
 
 

@@ -4,6 +4,8 @@ order_lines as (select * from {{ ref('int_order_lines_valued') }}),
 
 orders as (select * from {{ ref('stg_orders') }}),
 
+rates as (select * from {{ ref('int_reporting_rates') }}),
+
 lines_by_document as (
 
     select
@@ -29,7 +31,7 @@ lines_by_document as (
 ),
 
 -- The header knows the moment and the buyer best; the lines know what was sold.
--- A header without lines still is a sale, of what was paid.
+-- A header without lines still is a sale, of what was paid; one not paid, cancelled or closed sells nothing.
 documents as (
 
     select
@@ -47,26 +49,16 @@ documents as (
         lines_by_document.country_name,
         orders.payment_method,
         orders.order_status,
-        coalesce(orders.order_status, '') = 'cancelled' as is_cancelled,
+        coalesce(orders.order_status, 'paid') = 'paid' as is_sold,
         lines_by_document.order_id is not null as has_lines,
-        coalesce(lines_by_document.line_count, 0) as line_count,
-        coalesce(lines_by_document.sale_line_count, 0) as sale_line_count,
-        coalesce(lines_by_document.refund_line_count, 0) as refund_line_count,
-        coalesce(lines_by_document.item_quantity, 0) as item_quantity,
-        case
-            when lines_by_document.order_id is null
-                then case
-                    when orders.order_status = 'cancelled'
-                        then {{ in_reporting_currency('0', 'orders.currency') }}
-                    else {{ in_reporting_currency('orders.paid_amount', 'orders.currency') }}
-                end
-            when lines_by_document.unconverted_line_count = 0 then lines_by_document.gross_exact_amount
-        end as gross_exact_amount,
-        case
-            when lines_by_document.order_id is null
-                then {{ in_reporting_currency('0', 'orders.currency') }}
-            when lines_by_document.unconverted_line_count = 0 then lines_by_document.refund_exact_amount
-        end as line_refund_exact_amount
+        lines_by_document.line_count,
+        lines_by_document.sale_line_count,
+        lines_by_document.refund_line_count,
+        lines_by_document.item_quantity,
+        lines_by_document.gross_exact_amount,
+        lines_by_document.refund_exact_amount,
+        lines_by_document.unconverted_line_count,
+        case when orders.order_status = 'paid' then orders.paid_amount else 0 end as header_amount
     from lines_by_document
     full outer join orders
         on
@@ -79,13 +71,41 @@ documents as (
 kinds as (
 
     select
-        *,
+        documents.channel,
+        documents.order_id,
+        documents.ordered_at,
+        documents.business_date,
+        documents.source_customer_id,
+        documents.currency,
+        rates.reporting_rate,
+        documents.store_id,
+        documents.country_name,
+        documents.payment_method,
+        documents.order_status,
+        coalesce(documents.order_status, '') = 'cancelled' as is_cancelled,
+        documents.has_lines,
+        coalesce(documents.line_count, 0) as line_count,
+        coalesce(documents.sale_line_count, 0) as sale_line_count,
+        coalesce(documents.refund_line_count, 0) as refund_line_count,
+        coalesce(documents.item_quantity, 0) as item_quantity,
         case
-            when sale_line_count > 0 or (not has_lines and not is_cancelled) then 'sale'
-            when refund_line_count > 0 then 'refund'
+            when not documents.has_lines
+                then {{ in_reporting_currency('header_amount', 'documents.currency', 'reporting_rate') }}
+            when documents.unconverted_line_count = 0 then documents.gross_exact_amount
+        end as gross_exact_amount,
+        case
+            when not documents.has_lines
+                then {{ in_reporting_currency('0', 'documents.currency', 'reporting_rate') }}
+            when documents.unconverted_line_count = 0 then documents.refund_exact_amount
+        end as line_refund_exact_amount,
+        case
+            when documents.sale_line_count > 0 or (not documents.has_lines and documents.is_sold) then 'sale'
+            when documents.refund_line_count > 0 then 'refund'
             else 'adjustment'
         end as document_kind
     from documents
+    left join rates
+        on documents.currency = rates.currency and documents.business_date = rates.business_date
 
 )
 

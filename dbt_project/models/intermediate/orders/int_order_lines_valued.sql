@@ -4,28 +4,35 @@ with
 
 order_lines as (select * from {{ ref('stg_order_lines') }}),
 
-cancelled_orders as (
+rates as (select * from {{ ref('int_reporting_rates') }}),
+
+unsold_orders as (
 
     select
         channel,
         order_id
     from {{ ref('stg_orders') }}
-    where order_status = 'cancelled'
+    where order_status <> 'paid'
 
 ),
 
--- A cancelled order sells nothing: its lines stay visible, their value does not count.
+-- An order not paid, cancelled or closed sells nothing: its lines stay visible, their value does not count.
 valued as (
 
     select
         order_lines.*,
-        order_lines.line_kind = 'sale' and cancelled_orders.order_id is null as is_sale,
-        {{ in_reporting_currency('order_lines.line_amount', 'order_lines.currency') }} as reporting_amount
+        order_lines.line_kind = 'sale' and unsold_orders.order_id is null as is_sale,
+        {{ in_reporting_currency('order_lines.line_amount', 'order_lines.currency', 'rates.reporting_rate') }}
+            as reporting_amount
     from order_lines
-    left join cancelled_orders
+    left join unsold_orders
         on
-            order_lines.channel = cancelled_orders.channel
-            and order_lines.order_id = cancelled_orders.order_id
+            order_lines.channel = unsold_orders.channel
+            and order_lines.order_id = unsold_orders.order_id
+    left join rates
+        on
+            order_lines.currency = rates.currency
+            and order_lines.business_date = rates.business_date
 
 ),
 

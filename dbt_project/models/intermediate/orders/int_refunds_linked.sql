@@ -9,6 +9,7 @@ documents as (
         order_id,
         source_customer_id,
         currency,
+        reporting_rate,
         gross_exact_amount,
         -- greatest() skips a null, so unknown money is kept apart.
         case
@@ -33,6 +34,9 @@ matched as (
         refunds.currency,
         refunds.refund_reason,
         documents.refundable_exact_amount,
+        -- At the rate of the order's day, so that paying all of it back leaves nothing.
+        {{ in_reporting_currency('refunds.refund_amount', 'refunds.currency', 'documents.reporting_rate') }}
+            as reporting_amount,
         documents.order_id is not null as has_order,
         coalesce(documents.currency = refunds.currency, false) as is_same_currency,
         {{ days_between('refunds.business_date', as_of()) }} as waiting_days
@@ -50,7 +54,7 @@ used_up as (
     select
         *,
         coalesce(
-            sum(case when is_same_currency then refund_amount else 0 end) over (
+            sum(case when is_same_currency then reporting_amount else 0 end) over (
                 partition by channel, order_id
                 order by refunded_at, refund_id
                 rows between unbounded preceding and 1 preceding
@@ -76,9 +80,10 @@ counted as (
         waiting_days,
         has_order,
         is_same_currency,
+        reporting_amount,
         case
             when is_same_currency and refundable_exact_amount is not null
-                then least(refund_amount, greatest(refundable_exact_amount - used_amount, 0))
+                then least(reporting_amount, greatest(refundable_exact_amount - used_amount, 0))
         end as refund_exact_amount
     from used_up
 
@@ -103,7 +108,7 @@ final as (
             when not has_order then 'orphan_held'
             when not is_same_currency then 'other_currency'
             when refund_exact_amount is null then 'unconverted'
-            when refund_exact_amount < refund_amount then 'capped'
+            when refund_exact_amount < reporting_amount then 'capped'
             else 'counted'
         end as refund_state
     from counted
