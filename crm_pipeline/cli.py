@@ -110,6 +110,16 @@ def check() -> None:
 
 @main.command()
 @home_option
+@click.option("--source", help="Only this source [default: every declared one].")
+def pull(home: Path, source: str | None) -> None:
+    """Asks web interfaces and databases for what is new; the next run takes the files in."""
+    from crm_pipeline.run_command import pull_sources
+
+    pull_sources(_open(home), source)
+
+
+@main.command()
+@home_option
 @click.option("--feed", help="Only this feed [default: every feed with quarantined records].")
 def replay(home: Path, feed: str | None) -> None:
     """Puts kept raw files through today's mapping again, the quarantined ones first of all."""

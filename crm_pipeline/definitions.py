@@ -13,6 +13,7 @@ import dagster as dg
 
 from crm_pipeline.lib.ingestion import load_feeds
 from crm_pipeline.lib.outreach.journey import load_journeys
+from crm_pipeline.lib.pull import load_pulls
 from crm_pipeline.lib.rules import check_rules
 
 PROJECT = Path(__file__).parent.parent
@@ -22,6 +23,7 @@ PROJECT = Path(__file__).parent.parent
 def _load() -> dg.Definitions:
     # Our own readers name file, line and remedy; Dagster's would only name the field.
     load_feeds(PROJECT / "crm_pipeline" / "defs" / "channels")
+    load_pulls(PROJECT / "crm_pipeline" / "defs" / "channels")
     load_journeys(PROJECT / "crm_pipeline" / "defs" / "outreach")
     check_rules(PROJECT / "dbt_project" / "seeds")
     return dg.Definitions.merge(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from crm_pipeline.lib.errors import ConfigError
+from crm_pipeline.lib.errors import ConfigError, PullError
 from crm_pipeline.lib.examples import is_made, make_example, prepare_example
 from crm_pipeline.lib.fingerprint import fingerprint_ledger
 from crm_pipeline.lib.home import CrmHome
@@ -22,6 +22,7 @@ from crm_pipeline.lib.ingestion.pending import has_files, list_pending
 from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.publish import current_manifest
+from crm_pipeline.lib.pull import load_pulls
 from crm_pipeline.lib.recover import ABANDONED_SECONDS, recover
 from crm_pipeline.lib.reporting.summary import summarise
 from crm_pipeline.lib.scoring.registry import newest_records
@@ -128,6 +129,35 @@ def replay_feeds(home: CrmHome, feed: str | None) -> None:
         print(
             f"{spec.feed}: {len(report.files)} files read again, {report.written:,} records taken, "
             f"{report.quarantined:,} quarantined, {len(report.refused)} files refused"
+        )
+
+
+def pull_sources(home: CrmHome, source: str | None) -> None:
+    """Runs the job of every pull source; one that fails does not stop the others."""
+    names = [spec.source for spec, _ in load_pulls(CHANNELS)]
+    if source is not None and source not in names:
+        raise ConfigError(
+            f"no pull source is called {source!r}",
+            remedy=f"use one of: {', '.join(names)}" if names else "see docs/pull_sources.md",
+        )
+    if not names:
+        say("no pull source is declared (see docs/pull_sources.md)")
+        return
+    from crm_pipeline.resources import Deployment  # Dagster, seconds to import
+    from crm_pipeline.runner import RunFailedError, execute, open_instance
+
+    failed: list[str] = []
+    with open_instance(Deployment(home=str(home.root))) as instance:
+        for name in [source] if source else names:
+            try:
+                execute(instance, f"{name}_pull_job")
+            except RunFailedError as error:
+                failed.append(name)
+                say(str(error))
+    if failed:
+        raise PullError(
+            f"{len(failed)} of {len(names)} sources could not be pulled: {', '.join(failed)}",
+            remedy="read what is said above; the others' files have landed",
         )
 
 

@@ -65,15 +65,13 @@ def load_pull(path: Path, source: str) -> Pull:
 
 def pulls_feeding(path: Path, feed: str) -> list[str]:
     """Names of the sources of one file that land files for ``feed``."""
-    if "PullSource" not in path.read_text(encoding="utf-8", errors="replace"):
-        return []  # most files; reading YAML strictly takes its time
     return sorted(spec.source for spec, its_feed, _ in _pulls_in(path) if its_feed.feed == feed)
 
 
 def _pulls_in(path: Path) -> Iterator[tuple[PullSpec, FeedSpec, YamlDocument]]:
+    if "PullSource" not in path.read_text(encoding="utf-8", errors="replace"):
+        return  # most files; reading YAML strictly takes its time
     documents = [document for document in load_documents(path) if _is_pull(document)]
-    if not documents:
-        return
     feeds = {feed.feed: feed for feed, _ in feeds_in(path)}
     for document in documents:
         _check_frame(document)

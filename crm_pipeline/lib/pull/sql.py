@@ -83,8 +83,8 @@ def _engine(url_text: str, where: str) -> sa.Engine:
         url = sa.engine.make_url(url_text)
         if url.get_backend_name() == "sqlite":
             return _sqlite(url, where)
-        if url.host:
-            check_host(url.host, url.port, allow=("loopback",), where=where)
+        for host in _hosts(url):
+            check_host(host, url.port, allow=("loopback",), where=where)
         engine = sa.create_engine(url, connect_args=_connect_args(url), hide_parameters=True)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise PullError(
@@ -101,6 +101,14 @@ def _engine(url_text: str, where: str) -> sa.Engine:
     if url.get_backend_name() == "postgresql":
         return engine.execution_options(postgresql_readonly=True)
     return engine
+
+
+def _hosts(url: sa.URL) -> list[str]:
+    """Hosts the URL names, also as a parameter; a path is a socket of this machine."""
+    said = url.query.get("host", ())
+    named = [url.host or "", *((said,) if isinstance(said, str) else said)]
+    hosts = [host.split(":")[0] for text in named for host in text.split(",")]
+    return [host for host in hosts if host and not host.startswith("/")]
 
 
 def _connect_args(url: sa.URL) -> dict[str, Any]:
