@@ -6,10 +6,12 @@ Not here: what a step does.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from simulation.behaviour import emit_events, emit_posts, emit_usage, emit_visits
 from simulation.campaigns import emit_receipts, message_truth, run_campaigns
@@ -32,18 +34,39 @@ from simulation.truth import (
 )
 from simulation.world import World
 
-__all__ = ["generate", "generate_chunk", "write_clean"]
+__all__ = ["finish_truth", "generate", "generate_chunk", "write_clean"]
 
 
-def write_clean(parameters: WorldParameters, work: Path) -> dict[str, int]:
-    """Writes ``work/clean`` and ``work/truth``; returns the records of each feed."""
-    sink = ParquetSink(work / "clean")
-    truth = TruthSink(work / "truth")
-    generate(parameters, sink, truth)
-    (work / "clean").mkdir(parents=True, exist_ok=True)
-    said = json.dumps({"parameters": parameters.model_dump(mode="json")}, ensure_ascii=False)
-    (work / "clean" / "world.json").write_text(said, encoding="utf-8")
+def write_clean(parameters: WorldParameters, clean: Path, truth: Path) -> dict[str, int]:
+    """Writes the clean records and the truth; returns the records of each feed."""
+    sink, truths = ParquetSink(clean), TruthSink(truth)
+    generate(parameters, sink, truths)
     return dict(sorted(sink.row_counts.items()))
+
+
+def finish_truth(truth: Path, account_files: Mapping[str, Path], defects: pa.Table) -> None:
+    """Writes ``identity`` and ``defects`` once it is known what was delivered unharmed.
+
+    ``account_files`` holds per feed the (channel, source_customer_id) of its sound records.
+    """
+    pq.write_table(defects, truth / "defects.parquet")
+    known = [str(path) for path in account_files.values()]
+    connection = duckdb.connect(":memory:")
+    connection.execute("set enable_progress_bar = false")
+    connection.execute(
+        """
+        copy (
+            select channel, source_customer_id, person_id
+            from read_parquet($accounts)
+            semi join (select channel, source_customer_id from read_parquet($known))
+                using (channel, source_customer_id)
+            order by all
+        ) to '{path}' (format parquet, compression zstd)
+        """.replace("{path}", str(truth / "identity.parquet").replace("'", "''")),
+        {"accounts": str(truth / "accounts.parquet"), "known": known},
+    )
+    connection.close()
+    (truth / "accounts.parquet").unlink()
 
 
 def generate(parameters: WorldParameters, sink: Sink, truth: TruthSink | None) -> World:

@@ -49,9 +49,7 @@ def _home_account(people: People, person: Ints, at: Ints) -> Ints:
 
 
 def _emit_coupons(world: World, people: People, booked: Booked) -> None:
-    """Coupons redeemed with orders, often of another channel than they were issued in, and others
-    that nobody used.
-    """
+    """Coupons redeemed with orders, often at another channel, and others nobody used."""
     orders, calendar = booked.orders, world.calendar
     rng = world.stream("crm_coupons", people.chunk)
     used = np.flatnonzero(booked.coupon >= 0)

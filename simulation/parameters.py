@@ -226,6 +226,18 @@ class Scenarios(_Section):
     cases_per_outcome: Count
 
 
+class Delivery(_Section):
+    """How the channels' files are written (``simulation.delivery``)."""
+
+    daily_days: Annotated[int, Field(ge=1)]
+    months_per_large_file: Annotated[int, Field(ge=1)]
+    months_per_small_file: Annotated[int, Field(ge=1)]
+    late_every_months: Annotated[int, Field(ge=1)]
+    defect_rate: Annotated[float, Field(ge=0)]
+    memory_limit: str
+    threads: Annotated[int, Field(ge=1)]
+
+
 class WorldParameters(_Section):
     """Everything a world is made from; equal parameters give equal bytes."""
 
@@ -244,9 +256,7 @@ class WorldParameters(_Section):
     campaigns: Campaigns
     late: Late
     scenarios: Scenarios
-    delivery: dict[str, Any] = Field(
-        default_factory=dict, description="how files are written; read by simulation.delivery"
-    )
+    delivery: Delivery
 
     def changed(self, **values: Any) -> WorldParameters:
         """A copy with other values, named ``section__key`` or ``key`` at the top."""
