@@ -17,7 +17,10 @@ final as (
         gender,
         cast(extract(year from birth_date) as integer) as birth_year,
         city_name,
-        country_name
+        country_name,
+        guide_id,
+        store_id,
+        source_name
     from current_accounts
 
 )

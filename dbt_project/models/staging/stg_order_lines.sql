@@ -27,7 +27,8 @@ final as (
         {{ exact_product('quantity', 'unit_price_amount') }} as line_amount,
         currency,
         country_name,
-        store_id
+        store_id,
+        live_room_id
     from current_lines
     where {{ is_touched('ordered_at') }}
 

@@ -22,7 +22,9 @@ final as (
         discount_amount,
         currency,
         payment_method,
-        store_id
+        store_id,
+        coupon_id,
+        live_room_id
     from current_orders
     where {{ is_touched('ordered_at') }}
 

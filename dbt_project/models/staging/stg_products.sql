@@ -17,6 +17,10 @@ final as (
         list_price_amount,
         currency,
         is_premium,
+        barcode,
+        erp_sku,
+        replenish_days,
+        listed_at,
         known_at
     from current_products
 

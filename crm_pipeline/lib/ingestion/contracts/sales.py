@@ -85,7 +85,7 @@ ORDERS = Entity(
         Column(
             "order_status",
             "enum",
-            "State of the order when it was exported.",
+            "State of the order when it was exported; only a paid one sells.",
             required=True,
             values=("unpaid", "paid", "cancelled", "closed"),
         ),
