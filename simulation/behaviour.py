@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from simulation.catalogue import CATEGORIES, LIVE_ROOMS, STORES
 from simulation.columns import Flags, Ints, blank_where, codes, decimals, money, quantities, words
 from simulation.feeds import ORDER_CHANNELS
+from simulation.last_day import planted_posts, planted_sessions, planted_visits
 from simulation.people import APP, DOUYIN, MINI, POS, WECOM, People, guide_ids
 from simulation.purchases import Life
 from simulation.randomness import pick
@@ -46,7 +47,7 @@ _POSTS = (
 _QUESTIONS = ("{}敏感肌能用吗？", "{}多久换一次？", "{}现在买有优惠吗？", "{}宝宝三个月能用吗？")
 _ECO_QUESTIONS = ("{}是环保材质吗？", "{}的包装可以回收吗？", "{}有没有可降解的款？")
 _ANSWERS = ("亲，可以的，详情见商品页", "您好，建议咨询专属顾问", "这款支持七天无理由，放心选")
-BROWSE, CART, FAVOURITE, ORDER, CHECK_IN, LIVE = range(6)
+BROWSE, CART, FAVOURITE, ORDER, CHECK_IN, LIVE, SCENE_CART, SCENE_LOOK = range(8)
 
 
 def emit_events(world: World, people: People, life: Life, booked: Booked) -> None:
@@ -103,6 +104,12 @@ def _emit_channel(
         kind = np.concatenate([kind, np.full(len(led), ORDER)])
         category = np.concatenate([category, orders.category[led]])
         product = np.concatenate([product, booked.main_product[led]])
+    scenes = planted_sessions(world, people, channel)
+    person = np.concatenate([person, scenes.person])
+    start = np.concatenate([start, scenes.at])
+    kind = np.concatenate([kind, np.where(scenes.fills_cart, SCENE_CART, SCENE_LOOK)])
+    category = np.concatenate([category, scenes.product // goods.per_category])
+    product = np.concatenate([product, scenes.product])
     _write_sessions(world, people, rng, feed, channel, person, start, kind, category, product)
 
 
@@ -132,7 +139,7 @@ def _write_sessions(
         1 + (rng.random(count) * (size - 1)).astype(np.int64), 0,
     )  # fmt: skip
     # Who orders, checks in or goes live is logged in.
-    is_known = (kind == ORDER) | (kind == CHECK_IN) | (kind == LIVE)
+    is_known = kind >= ORDER
     anonymous &= ~is_known
     login_at = np.where(is_known, 0, login_at)
     family = people.family_device.is_valid().to_numpy(zero_copy_only=False)
@@ -156,7 +163,7 @@ def _write_sessions(
     about = np.isin(np.arange(len(_TYPES)), own)[what]
     goods = world.catalogue
     # Others of the category are looked at besides the one the session is about.
-    wanders = (what == _TYPE["product_view"]) & (u < 0.45)
+    wanders = (what == _TYPE["product_view"]) & (u < 0.45) & (kind[session] < SCENE_CART)
     other = category[session] * goods.per_category + (u * 2.2 * goods.per_category).astype(int)
     item = np.where(wanders, np.minimum(other, goods.count - 1), product[session])
     in_cart = (what == _TYPE["cart_added"]) | (what == _TYPE["cart_removed"])
@@ -206,12 +213,14 @@ def _what_happens(
     for of_kind, at_step, name, chance in (
         (CART, 1, "cart_added", 1.0), (CART, 2, "checkout_started", 0.3),
         (FAVOURITE, 1, "favourite_added", 1.0),
+        (SCENE_CART, 1, "cart_added", 1.0),
         (ORDER, 1, "cart_added", 1.0), (ORDER, 2, "checkout_started", 1.0),
     ):  # fmt: skip
         what[(kind == of_kind) & (step == at_step) & (u < chance)] = _TYPE[name]
     ends = (place == last) & removes & (step > 2)
     what[ends & (kind == CART)] = _TYPE["cart_removed"]
     what[ends & (kind == FAVOURITE)] = _TYPE["favourite_removed"]
+    what[kind == SCENE_LOOK] = _TYPE["product_view"]
     what[(kind == CHECK_IN) & (place == 0)] = _TYPE["check_in"]
     live = kind == LIVE
     if live.any():
@@ -240,7 +249,9 @@ def emit_visits(world: World, people: People, booked: Booked) -> None:
     day = (begin + (rng.random(len(looks)) * (calendar.end_at - begin)).astype(np.int64)) // DAY
     seen = np.maximum(day * DAY + rng.integers(10 * 3600, 21 * 3600, len(looks)), begin)
     keep = seen < people.cast.quiet_from(calendar.end_at)[looks]
-    looks, seen = looks[keep], seen[keep]
+    planted, planted_at = planted_visits(world, people)
+    looks = np.concatenate([looks[keep], planted])
+    seen = np.concatenate([seen[keep], planted_at])
     person = np.concatenate([orders.person[bought], looks])
     at = np.concatenate([orders.at[bought] - rng.integers(300, 2400, len(bought)), seen])
     is_purchase = np.arange(len(person)) < len(bought)
@@ -287,12 +298,17 @@ def emit_posts(world: World, people: People, life: Life) -> None:
     asks = rng.random(len(person)) < settings.question_share
     eco = asks & (rng.random(len(person)) < settings.eco_question_share)
     variant = rng.integers(0, 12, len(person))
-    write_posts(world, people, person, at, channel[person], product, asks, eco, variant, 0)
+    planted, planted_at = planted_posts(world, people)
+    person, at = np.concatenate([person, planted]), np.concatenate([at, planted_at])
+    product = np.append(product, np.full(len(planted), world.scarce_product))
+    asks, eco = np.append(asks, np.ones(len(planted), bool)), np.append(eco, planted < 0)
+    variant = np.append(variant, np.arange(len(planted)))
+    _write_posts(world, people, person, at, channel[person], product, asks, eco, variant)
 
 
-def write_posts(
+def _write_posts(
     world: World, people: People, person: Ints, at: Ints, channel: Ints, product: Ints,
-    asks: Flags, eco: Flags, variant: Ints, first_number: int,
+    asks: Flags, eco: Flags, variant: Ints,
 ) -> None:  # fmt: skip
     """Posts and, some hours after each question, an answer by the staff."""
     goods = [g for c in CATEGORIES for g in c.goods]
@@ -304,7 +320,7 @@ def write_posts(
     )  # fmt: skip
     width = world.catalogue.per_category
     text = base * len(goods) + product // width * 4 + product % width % 4
-    number = people.chunk * ROW_STRIDE + first_number + np.arange(len(person))
+    number = people.chunk * ROW_STRIDE + np.arange(len(person))
     answered = np.flatnonzero(asks)
     answers_at = at[answered] + 1800 + (number[answered] * 7919 % 20) * 1800
     accounts = people.account(channel, person).cast(pa.string())

@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from simulation.columns import Ints, blank_where, codes, words
 from simulation.feeds import ORDER_CHANNELS
-from simulation.people import POS, People
+from simulation.last_day import planted_tickets
+from simulation.people import APP, POS, People
 from simulation.randomness import pick
 from simulation.sales import ROW_STRIDE, Booked
 from simulation.seasons import DAY
 from simulation.world import World
 
-__all__ = ["emit_desk", "write_tickets"]
+__all__ = ["emit_desk"]
 
 _KINDS = ("question", "complaint", "return", "repair", "other")
 _COMPLAINTS = (
@@ -72,20 +73,26 @@ def _emit_tickets(world: World, people: People, booked: Booked) -> None:
         np.where(kind == 2, 9 + rng.integers(0, 2, len(rows)),
                  np.where(misses[rows], 8, 4 + rng.integers(0, 4, len(rows)))),
     )  # fmt: skip
-    write_tickets(
+    _write_tickets(
         world, people, rng, orders.person[rows], opened, kind, text, orders.channel[rows],
         blank_where(misses[rows], booked.order_id.take(pa.array(rows))),
         booked.main_product[rows], 0,
     )  # fmt: skip
+    who, since = planted_tickets(world, people)
+    _write_tickets(
+        world, people, rng, who, since, np.ones(len(who), np.int64), np.ones(len(who), np.int64),
+        np.full(len(who), APP), pa.nulls(len(who), pa.string()),
+        np.full(len(who), world.scarce_product), 2**26, stays_open=True,
+    )  # fmt: skip
 
 
-def write_tickets(
+def _write_tickets(
     world: World, people: People, rng: np.random.Generator, person: Ints, opened: Ints,
     kind: Ints, text: Ints, channel: Ints, order_id: pa.Array, product: Ints, first_number: int,
     stays_open: bool = False,
 ) -> None:  # fmt: skip
     """Each ticket as it was opened and as it was left; what is still to come stays open."""
-    settings, end_at = world.parameters.service, world.calendar.end_at
+    settings = world.parameters.service
     count = len(person)
     number = people.chunk * ROW_STRIDE + first_number + np.arange(count)
     ticket_id = codes("TK", number, digits=11)
@@ -111,7 +118,6 @@ def write_tickets(
     if stays_open:
         stages = ((opened, 0), (responded, 1))
     for stage, (when, status) in enumerate(stages):
-        shown = when < end_at
         seen = responded <= when
         done = status >= 2
         world.emit(
@@ -136,9 +142,8 @@ def write_tickets(
                 "satisfaction_score": pa.array(score, mask=~(rates & (status == 3))),
             },
             person=people.number[person], protected=people.cast.is_cast[person],
-            updated=when, part=f"{first_number % 1000:03d}{stage}",
+            updated=when, part=f"{'scene' if stays_open else 'own'}{stage}",
         )  # fmt: skip
-        del shown
     _write_chats(world, people, rng, person, opened, responded, resolved, ticket_id, text, texts,
                  number, stays_open)  # fmt: skip
 
@@ -174,7 +179,7 @@ def _write_chats(
             "message_text": words(every, words_said),
         },
         person=people.number[person[ticket]], protected=people.cast.is_cast[person[ticket]],
-        part=f"{int(number[0]) % 1000:03d}" if count else "",
+        part="scene" if stays_open else "own",
     )  # fmt: skip
 
 

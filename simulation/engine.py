@@ -16,6 +16,12 @@ import pyarrow.parquet as pq
 from simulation.behaviour import emit_events, emit_posts, emit_usage, emit_visits
 from simulation.campaigns import emit_receipts, message_truth, run_campaigns
 from simulation.desk import emit_desk
+from simulation.last_day import (
+    candidates_truth,
+    cases_truth,
+    emit_cast_receipts,
+    plant_orders,
+)
 from simulation.loyalty import emit_loyalty
 from simulation.parameters import WorldParameters
 from simulation.people import emit_accounts, make_people
@@ -93,7 +99,7 @@ def generate_chunk(
     emit_accounts(world, people)
     permissions = emit_permissions(world, people)
     life = make_life(world, people)
-    organic = make_orders(world, people, life)
+    organic = plant_orders(world, people, life, make_orders(world, people, life))
     orders, messages = run_campaigns(world, people, life, organic, permissions)
     booked = book_orders(world, people, orders)
     emit_sales(world, people, booked)
@@ -103,6 +109,7 @@ def generate_chunk(
     emit_posts(world, people, life)
     emit_usage(world, people, booked)
     emit_receipts(world, people, permissions, messages)
+    emit_cast_receipts(world, people, permissions)
     emit_pairs(world, people)
     emit_events(world, people, life, booked)
     sent = message_truth(world, people, permissions, messages)
@@ -110,6 +117,9 @@ def generate_chunk(
         truth.write("people", chunk, people_truth(world, people, life, orders))
         truth.write("accounts", chunk, identity_truth(people))
         truth.write("messages", chunk, sent)
+        if chunk == 0:
+            truth.write("journey_candidates", chunk, candidates_truth(people))
+            truth.write("outcome_cases", chunk, cases_truth(people))
         truth.write("orders", chunk, order_truth(people, booked.order_id, booked.orders,
                                                  booked.status))  # fmt: skip
     return sent.select(["journey", "segment", "is_window_complete", "ordered_anyway", "is_holdout"])

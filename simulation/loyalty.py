@@ -68,18 +68,19 @@ def _emit_coupons(world: World, people: People, booked: Booked) -> None:
     other_home = _home_account(people, other, other_at)
     keep = other_home >= 0
     other, other_at, other_home = other[keep], other_at[keep], other_home[keep]
-    number = np.concatenate([booked.coupon[used],
-                             people.chunk * ROW_STRIDE + 2**26 + np.arange(len(other))])  # fmt: skip
+    unused = people.chunk * ROW_STRIDE + 2**26 + np.arange(len(other))
+    number = np.concatenate([booked.coupon[used], unused])
     who, at = np.concatenate([person, other]), np.concatenate([issued, other_at])
     channel = np.concatenate([home, other_home])
     face = np.concatenate([np.maximum(booked.discount_cents[used] // 100 * 100, 100),
                            _VALUES[rng.integers(0, 4, len(other))]])  # fmt: skip
     valid = at + 30 * DAY
     order_ids = booked.order_id.take(pa.array(used))
+    later = len(used) + np.arange(len(other))
     for action, rows, when, shop, ids in (
         ("issued", np.arange(len(who)), at, channel, None),
         ("redeemed", np.arange(len(used)), orders.at[used], orders.channel[used], order_ids),
-        ("expired", len(used) + np.arange(len(other)), valid[len(used):], other_home, None),
+        ("expired", later, valid[later], other_home, None),
     ):  # fmt: skip
         world.emit(
             "crm_coupons", people.chunk, when,

@@ -103,7 +103,7 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
     household = home_of + start
     shares = np.array([share for *_, share in CITIES])
     city = pick(rng.random(count), shares)[home_of]
-    city[cast.is_weather] = world.alert_city
+    city[cast.plays("weather_care")] = world.alert_city
     persona_share = np.array([share for _, share, _ in PERSONAS])
     persona = np.where(
         rng.random(count) < 0.6,
@@ -124,7 +124,7 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
 
     span = calendar.season_end * settings.joining_span
     joined_at = calendar.to_local(rng.random(count) * span, rng.random(count))
-    joined_at = cast.joining(joined_at)
+    joined_at = cast.joining(joined_at, calendar.start_at, calendar.end_at)
     has, registered = _accounts(world, rng, joined_at, cast)
     has_lines = rng.random(count)[home_of] < settings.landline_share
     is_large = sizes[home_of] > 1
@@ -177,9 +177,12 @@ def _accounts(
     years_before = rng.uniform(0.3, 5, count) * 365 * DAY
     registered[:, LEGACY] = calendar.start_at - years_before.astype(np.int64)
     # Everybody in the cast can be reached and seen.
-    for channel in (MINI, APP, WECOM):
-        has[cast.is_cast, channel] = True
-        registered[cast.is_cast, channel] = joined_at[cast.is_cast] - 600
+    has[cast.plays("first_order_care")] = False
+    visits = cast.plays("visit_follow_up")
+    for channel, who in ((MINI, cast.is_cast), (APP, cast.is_cast), (WECOM, cast.is_cast),
+                         (POS, visits)):  # fmt: skip
+        has[who, channel] = True
+        registered[who, channel] = joined_at[who] - 600
     return has, registered
 
 

@@ -1,7 +1,7 @@
-"""The cast of the world's last day: people whose records make each journey and outcome happen.
+"""The cast of the world's last day: who plays which part.
 
-Add here: a journey's candidate, an outcome's case.
-Not here: journeys' effects (``campaigns``).
+Add here: a journey's name, an outcome, who plays it.
+Not here: the records that make the part (``last_day``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,24 @@ JOURNEYS = (
     "birthday_care", "festival_care", "weather_care", "vip_preorder", "co_creation",
     "review_invitation", "advisor_task",
 )  # fmt: skip
-OUTCOMES = (
-    "send", "held", "capped", "no_consent", "holdout", "lost_to_higher_priority", "stock_gone",
-    "open_complaint", "duplicate", "expired",
-)  # fmt: skip
+# What a decision can come to, and why the cases meet it.
+OUTCOMES = {
+    "send": "a cart of this morning, consent, stock, no other message",
+    "held": "a cart filled within the last hour of the last day, when nothing may be sent",
+    "capped": "a cart of this morning, but four messages in this week, one of them today",
+    "no_consent": "a cart of this morning; marketing was withdrawn for every way the day before",
+    "holdout": "a candidate among many, of whom the salted holdout keeps its share back",
+    "lost_to_higher_priority": "a cart of this morning and a birthday in two days",
+    "stock_gone": "a cart of this morning with the product of which nothing is left",
+    "open_complaint": "a cart of this morning and a complaint opened the day before",
+    "duplicate": "the same product in the cart of two accounts of one person within the hour",
+    "expired": "a cart of five days ago and nothing since",
+}
+_QUIET_DAYS = 45
+# Journeys about silence: the days before the end without an order of their own.
+_SILENT_DAYS = {"dormant_wake_up": 100, "win_back": 215}
+# Journeys whose whole story is planted.
+_TOLD = ("first_order_care", "churn_retention", "vip_preorder", "co_creation")
 
 
 @dataclass
@@ -40,47 +54,51 @@ class Cast:
     def is_cast(self) -> Flags:
         return (self.journey >= 0) | (self.outcome >= 0)
 
-    def plays(self, journey: str) -> Flags:
-        return self.journey == JOURNEYS.index(journey)
+    def plays(self, *journeys: str) -> Flags:
+        """Who is a candidate of one of the journeys."""
+        return np.isin(self.journey, [JOURNEYS.index(name) for name in journeys])
 
-    def meets(self, outcome: str) -> Flags:
-        return self.outcome == OUTCOMES.index(outcome)
+    def meets(self, *outcomes: str) -> Flags:
+        """Who is a case of one of the outcomes."""
+        return np.isin(self.outcome, [list(OUTCOMES).index(name) for name in outcomes])
 
     def quiet_from(self, end_at: int) -> Ints:
         """From when on nothing is left to chance: the last weeks of the cast are planted."""
-        return np.where(self.is_cast, end_at - 45 * DAY, end_at)
+        return np.where(self.is_cast, end_at - _QUIET_DAYS * DAY, end_at)
 
-    @property
-    def is_weather(self) -> Flags:
-        return self.plays("weather_care")
+    def own_orders_until(self, end_at: int) -> Ints:
+        """Until when people order by themselves; 0 = never."""
+        until = self.quiet_from(end_at)
+        for journey, days in _SILENT_DAYS.items():
+            until = np.where(self.plays(journey), end_at - days * DAY, until)
+        return np.where(self.plays(*_TOLD), 0, until)
 
     def birthdays(self, born: Ints, last: dt.date) -> Ints:
-        """Birth days, of the birthday candidates two days after the last day."""
-        who = np.flatnonzero(self.plays("birthday_care"))
-        day = last + dt.timedelta(days=2)
+        """Birth days; of those who play a birthday two days after the last day."""
+        day, start = last + dt.timedelta(days=2), dt.date(1970, 1, 1)
         chosen = born.copy()
-        for rank, person in enumerate(who.tolist()):
-            chosen[person] = (
-                dt.date(1970 + rank % 30, day.month, min(day.day, 28)) - dt.date(1970, 1, 1)
-            ).days
+        who = self.plays("birthday_care") | self.meets("lost_to_higher_priority")
+        for rank, person in enumerate(np.flatnonzero(who).tolist()):
+            date = dt.date(1970 + rank % 30, day.month, min(day.day, 28))
+            chosen[person] = (date - start).days
         return chosen
 
-    def joining(self, joined_at: Ints) -> Ints:
-        return joined_at
+    def joining(self, joined_at: Ints, start_at: int, end_at: int) -> Ints:
+        """The cast joined early, but for those who ordered for the first time today."""
+        early = start_at + (np.arange(len(joined_at)) * 7919 % 40) * DAY + 10 * 3600
+        chosen = np.where(self.is_cast, early, joined_at)
+        return np.where(self.plays("first_order_care"), end_at - 14 * 3600, chosen)
 
 
 def make_cast(chunk: int, count: int, people: int, candidates: int, cases: int) -> Cast:
     """The first people of the first chunk play; a world too small for all parts has fewer each."""
     journey, outcome = np.full(count, -1), np.full(count, -1)
     if chunk == 0:
-        room = people // 2
         wanted = candidates * len(JOURNEYS) + cases * len(OUTCOMES)
-        share = min(1.0, room / max(1, wanted))
-        per_journey, per_outcome = int(candidates * share), max(1, int(cases * share))
-        parts = np.repeat(np.arange(len(JOURNEYS)), per_journey)
-        ends = np.repeat(np.arange(len(OUTCOMES)), per_outcome)
-        parts = parts[:count]
-        journey[: len(parts)] = parts
+        share = min(1.0, people / 2 / max(1, wanted))
+        parts = np.repeat(np.arange(len(JOURNEYS)), int(candidates * share))[:count]
+        ends = np.repeat(np.arange(len(OUTCOMES)), min(cases, max(1, int(cases * share))))
         ends = ends[: count - len(parts)]
+        journey[: len(parts)] = parts
         outcome[len(parts) : len(parts) + len(ends)] = ends
     return Cast(journey, outcome)
