@@ -1,7 +1,7 @@
 """dbt that never outlives the run that started it.
 
-Add here: nothing; what dbt does is said by its arguments.
-Not here: which models run (``components/warehouse_models.py``).
+Add here: how ``crm-dbt`` comes to run dbt.
+Not here: which models run (``components/warehouse_models.py``), dbt in memory (``dbt_server``).
 
 A run that is killed frees its lease on the warehouse at once. A dbt left behind would go on
 writing beside the next run, so it ends with its parent.
@@ -10,17 +10,22 @@ writing beside the next run, so it ends with its parent.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.2
+ADDRESS = "CRM_DBT_SERVER"  # socket of the run's own dbt process, if it has one
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Ends this process when the one that started it is gone, however that ended."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -36,9 +41,38 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
+def ask(arguments: list[str] | None) -> bytes:
+    """What the run's dbt process says; nothing, if there is none or it has died.
+
+    Args:
+        arguments: of dbt; ``None`` only waits until the project has been read.
+    """
+    address = os.environ.get(ADDRESS)
+    if not address:
+        return b""
+    said = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(address)
+            socket.send_fds(server, [b" "], [1, 2])
+            server.sendall(json.dumps(said).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n"):
+                more = server.recv(64)
+                if not more:
+                    break
+                answer += more
+            return answer
+    except OSError:
+        return b""
+
+
 def main() -> None:
     """The console script ``crm-dbt``: dbt's own command line, tied to its parent process."""
-    _die_with_parent()
+    die_with_parent()
+    # Asked first whether it is there: a call that has begun elsewhere is never begun again here.
+    if ask(None):
+        sys.exit(int(ask(sys.argv[1:]) or b"2"))
     from dbt.cli.main import cli
 
     cli()

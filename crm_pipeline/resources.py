@@ -17,6 +17,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
+from crm_pipeline import dbt_server
 from crm_pipeline.lib.consent import post_consents, post_opt_outs
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
@@ -128,6 +129,7 @@ class Warehouse(dg.ConfigurableResource):
             )
             plan = plan_build(home, date.fromisoformat(as_of), run_id=run_id)
             self._stack.callback(plan.discard)
+            self._stack.callback(dbt_server.stop, dbt_server.start(home))
             self._plans[as_of] = plan
         return self._plans[as_of]
 

@@ -17,7 +17,7 @@ from dagster_dbt import DbtCliResource, DbtProject, DbtProjectComponent, dbt_ass
 from dbt.version import __version__ as installed_dbt_version
 from packaging.version import Version
 
-from crm_pipeline.lib.dbt_manifest import ensure_manifest
+from crm_pipeline.lib.dbt_manifest import PARSED, ensure_manifest, keep_parsed
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.progress import step
 from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
@@ -28,7 +28,6 @@ from crm_pipeline.resources import POOL, Warehouse
 OPENED = dg.AssetKey(["ledger", "inbox_files"])
 # Unit tests prove the code, not the night: `make test` runs them.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
-PARSED = "partial_parse.msgpack"
 KEPT_CALLS = 40  # folders of the latest dbt calls, ten nights, for whoever reads their logs
 LAUNCHER = Path(sys.executable).with_name("crm-dbt")  # dies with its parent, see dbt_launcher
 
@@ -127,8 +126,8 @@ def _target_folder(home: CrmHome, run_id: str) -> Iterator[Path]:
     if (folders / PARSED).exists():
         shutil.copy(folders / PARSED, target / PARSED)
     yield target
-    if (target / PARSED).exists():
-        (target / PARSED).replace(folders / PARSED)
+    keep_parsed(target, folders)
+    (target / PARSED).unlink(missing_ok=True)
     calls = sorted(folders.glob("*-*/"), key=lambda folder: folder.stat().st_mtime_ns)
     for folder in calls[:-KEPT_CALLS]:
         shutil.rmtree(folder, ignore_errors=True)

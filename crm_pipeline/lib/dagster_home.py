@@ -19,6 +19,13 @@ nux:
   enabled: false
 freshness:
   enabled: true
+# Dagster's own files, opened once instead of at every event.
+event_log_storage:
+  module: crm_pipeline.event_log
+  class: SteadyEventLog
+  config:
+    base_dir:
+      env: DAGSTER_HOME
 concurrency:
   runs:
     max_concurrent_runs: 1

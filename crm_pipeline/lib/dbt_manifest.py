@@ -11,19 +11,24 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from crm_pipeline.dbt_launcher import ask
 from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.progress import step
 
 SOURCES = (".sql", ".yml", ".yaml", ".md", ".csv")
+PARSED = "partial_parse.msgpack"
+MANIFEST = "manifest.json"
+STAMP = "parsed.sha256"
 
 
 def digest_project(project_dir: Path) -> str:
     """Hash of every file dbt reads, and of dbt's own version."""
-    from dbt.version import __version__
-
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256(version("dbt-core").encode())
     for path in sorted(project_dir.rglob("*")):
         relative = path.relative_to(project_dir)
         if relative.parts[0] in ("target", "logs") or path.suffix not in SOURCES:
@@ -36,23 +41,70 @@ def digest_project(project_dir: Path) -> str:
 def ensure_manifest(project_dir: Path) -> Path:
     """Parses the project when its files have changed since the last time; returns the manifest."""
     target = project_dir / "target"
-    manifest, stamp = target / "manifest.json", target / "parsed.sha256"
     wanted = digest_project(project_dir)
-    if manifest.exists() and stamp.exists() and stamp.read_text() == wanted:
-        return manifest
-    scratch = target / f"parse-{os.getpid()}"
+    if _is_fresh(target, wanted):
+        return target / MANIFEST
+    with step("dbt reads its project"):
+        if ask(None) and _is_fresh(target, wanted):  # the run's own dbt process was reading it
+            return target / MANIFEST
+        scratch = target / f"parse-{os.getpid()}"
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            _parse(project_dir, scratch)
+            _install(scratch, target, wanted)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return target / MANIFEST
+
+
+def read_project_with(parse: Callable[[Path], Any], project_dir: Path, kept: Path) -> Any:
+    """Parses the project by ``parse`` and keeps what others would parse for again.
+
+    Args:
+        parse: given a target folder; its result is returned, ``None`` means failure.
+        project_dir: the dbt project; its own manifest is renewed if it is stale.
+        kept: the folder of a home where the parsed project is kept from call to call.
+    """
+    target, wanted = project_dir / "target", digest_project(project_dir)
+    scratch = kept / f"parse-{os.getpid()}"
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        with step("dbt reads its project"):
-            _parse(project_dir, scratch)
-        # Without a stamp the manifest vouches for nothing, so a crash between the lines is safe.
-        stamp.unlink(missing_ok=True)
-        for name in ("partial_parse.msgpack", "manifest.json"):
-            (scratch / name).replace(target / name)
-        stamp.write_text(wanted)
+        if (kept / PARSED).exists():
+            shutil.copy(kept / PARSED, scratch / PARSED)
+        found = parse(scratch)
+        if found is None:
+            return None
+        keep_parsed(scratch, kept)
+        if not _is_fresh(target, wanted):
+            target.mkdir(exist_ok=True)
+            _install(scratch, target, wanted)
+        return found
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return manifest
+
+
+def keep_parsed(scratch: Path, kept: Path) -> None:
+    """Lets the next call start from what this one parsed."""
+    if (scratch / PARSED).exists():
+        fresh = kept / f".tmp-{os.getpid()}-{PARSED}"
+        shutil.copy(scratch / PARSED, fresh)
+        fresh.replace(kept / PARSED)
+
+
+def _is_fresh(target: Path, wanted: str) -> bool:
+    manifest, stamp = target / MANIFEST, target / STAMP
+    return manifest.exists() and stamp.exists() and stamp.read_text() == wanted
+
+
+def _install(scratch: Path, target: Path, wanted: str) -> None:
+    """Makes what was parsed in ``scratch`` the project's own."""
+    # Without a stamp the manifest vouches for nothing, so a crash between the lines is safe.
+    (target / STAMP).unlink(missing_ok=True)
+    for name in (PARSED, MANIFEST):
+        fresh = target / f".tmp-{os.getpid()}-{name}"
+        shutil.copy(scratch / name, fresh)
+        fresh.replace(target / name)
+    (target / STAMP).write_text(wanted)
 
 
 def _parse(project_dir: Path, target: Path) -> None:
