@@ -1,0 +1,240 @@
+"""One record of every entity through staging into the timeline, and money in other currencies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crm_pipeline.lib.ingestion.contracts.columns import Column, Entity
+from tests import dbt_support
+from tests.dbt_support import SHOWN, Delivery, order_line
+
+MODELS = dbt_support.PROJECT / "models"
+PUBLIC = ("marts", "metrics", "activation", "ops")
+CLASSES = {"none", "token", "mask", "text"}
+WRITTEN = "words somebody wrote"
+SECRET = "name or number of a person"
+# Goods, money and weather have no account; the two accounts of a pair are no touch of theirs.
+WITHOUT_TOUCH = {
+    "products", "stock_levels", "marketing_spend", "exchange_rates", "weather_alerts",
+    "identity_pairs",
+}  # fmt: skip
+
+
+def described_columns() -> dict[str, dict[str, str]]:
+    """Model -> column -> its class, as the YAML files beside the models say."""
+    models = [
+        model
+        for path in MODELS.rglob("*.yml")
+        for model in yaml.safe_load(path.read_text("utf-8")).get("models", [])
+    ]
+    return {
+        model["name"]: {
+            column["name"]: column.get("config", {}).get("meta", {}).get("pii", "")
+            for column in model.get("columns", [])
+            if column.get("description")
+        }
+        for model in models
+    }
+
+
+DESCRIBED = described_columns()
+
+
+def sample(entity: Entity, **given: Any) -> dict[str, Any]:
+    """A record with every column filled; what a person wrote or is called by holds a marker."""
+    staged = DESCRIBED[f"stg_{entity.name}"]
+    values: dict[str, Any] = {
+        column.name: WRITTEN if staged.get(column.name) == "text" else _value(column)
+        for column in entity.columns
+    }
+    return values | given
+
+
+def _value(column: Column) -> Any:
+    if column.values:
+        return column.values[0]
+    by_kind = {
+        "integer": 4,
+        "money": "10.005",
+        "quantity": "2",
+        "timestamp": "2024-06-20 10:00",
+        "date": "2024-06-20",
+        "currency": "CNY",
+        "boolean": True,
+    }
+    text = SECRET if column.pii == "direct" else f"{column.name}-1"
+    return by_kind.get(column.kind, text)
+
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "products": {"product_name": "Tea", "category_name": "Drinks", "brand_name": "Hill"},
+    "order_lines": {"line_kind": "sale", "item_class": "product", "order_id": "order_id-1"},
+    "orders": {"order_status": "paid"},
+    "accounts": {"registered_at": "2024-05-01", "birth_date": "1990-05-01"},
+    "shipments": {"order_channel": "account_channel-1", "delivered_at": "2024-06-21 20:00"},
+    "tickets": {"resolved_at": "2024-06-22 08:00"},
+    "exchange_rates": {"base_currency": "USD", "rate": "7.25"},
+}
+
+
+def deliveries() -> list[Delivery]:
+    """Desks and shop serve one channel, whose name is what their column for it holds."""
+    records = {name: sample(entity, **SAMPLES.get(name, {})) for name, entity in SHOWN.items()}
+    own = {name: [record] for name, record in records.items()}
+    own["orders"] += [
+        records["orders"] | {"order_id": "abroad", "currency": "USD", "paid_amount": "100"},
+        records["orders"] | {"order_id": "unknown", "currency": "HKD", "paid_amount": "100"},
+        records["orders"] | {"order_id": "guest", "source_customer_id": None},
+        records["orders"] | {"order_id": "waiting", "order_status": "unpaid"},
+    ]
+    own["order_lines"] += [
+        order_line("abroad", "2024-06-20", source_customer_id="a1", unit_price_amount="100",
+                   currency="USD"),
+        order_line("waiting", "2024-06-20", source_customer_id="a1", unit_price_amount="9"),
+    ]  # fmt: skip
+    own["refunds"] += [
+        {"refund_id": "back", "order_id": "abroad", "refunded_at": "2024-06-25", "refund_amount":
+         "100", "currency": "USD"},
+    ]  # fmt: skip
+    own["events"] += [{**records["events"], "event_id": "anonymous", "source_customer_id": None}]
+    return [
+        Delivery(f"feed_of_{name}", "account_channel-1", name, listed)
+        for name, listed in own.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("dbt_entities")
+    path = work / "crm.duckdb"
+    dbt_support.create_sources(path)
+    dbt_support.deliver(path, deliveries())
+    dbt_support.insert(path, "ledger.consents", [{
+        "channel": "account_channel-1", "source_customer_id": "source_customer_id-1",
+        "contact_kind": "email", "contact_token": "t", "contact_mask": "w***", "purpose":
+        "marketing", "consent_channel": "email", "is_granted": True, "occurred_at": "2024-06-20",
+        "known_at": "2024-06-20", "feed": "c", "file_sha256": "c",
+    }])  # fmt: skip
+    dbt_support.identify_every_account(path)
+    dbt_support.build(path, work, "--exclude-resource-type", "unit_test")
+    return path
+
+
+def test_every_entity_with_an_account_is_in_the_timeline_and_the_others_are_not(
+    warehouse: Path,
+) -> None:
+    rows = dbt_support.read(warehouse, "from marts.customer_timeline")
+    touched = {row["entity"] for row in rows}
+    assert touched == (set(SHOWN) | {"consents"}) - WITHOUT_TOUCH
+    assert len({row["touch_id"] for row in rows}) == len(rows)
+
+
+def test_the_timeline_says_when_what_and_for_how_much(warehouse: Path) -> None:
+    def touch(kind: str, **where: str) -> dict[str, Any]:
+        conditions = " and ".join(f"{name} = '{value}'" for name, value in where.items())
+        [row] = dbt_support.read(
+            warehouse,
+            f"from marts.customer_timeline where touch_kind = '{kind}' and {conditions or 'true'}",
+        )
+        return row
+
+    order = touch("order_placed", reference_id="order_id-1")
+    assert (order["amount"], order["currency"], order["label"]) == (Decimal("10.00"), "CNY", "paid")
+    assert order["occurred_at"] == dt.datetime(2024, 6, 20, 10)  # noqa: DTZ001
+    assert touch("refund_booked", reference_id="abroad")["amount"] == Decimal("-100.00")
+    delivered = touch("parcel_delivered")
+    assert delivered["business_date"] == dt.date(2024, 6, 22)  # 20:00 UTC is the next day there
+    assert delivered["source_customer_id"] == "source_customer_id-1"  # by its order
+    assert touch("chat_by_customer")["source_customer_id"] == "source_customer_id-1"  # by ticket
+    assert touch("review_written")["label"] == "4 of 5"
+    assert touch("points_received")["source_customer_id"] == "to_customer_id-1"
+
+
+def tables_in(warehouse: Path, *schemas: str) -> list[tuple[str, str]]:
+    listed = ", ".join(f"'{schema}'" for schema in schemas)
+    rows = dbt_support.read(
+        warehouse,
+        "select table_schema as s, table_name as t from information_schema.tables "
+        f"where table_schema in ({listed}) order by all",
+    )
+    return [(row["s"], row["t"]) for row in rows]
+
+
+def holds(warehouse: Path, table: tuple[str, str], text: str) -> bool:
+    rows = dbt_support.read(warehouse, f"from {'.'.join(table)}")
+    return any(text in str(value) for row in rows for value in row.values())
+
+
+def test_what_names_a_person_stays_at_the_door_and_what_they_wrote_in_staging(
+    warehouse: Path,
+) -> None:
+    assert any(holds(warehouse, ("conformed", name), SECRET) for name in SHOWN)
+    assert any(holds(warehouse, ("staging", f"stg_{name}"), WRITTEN) for name in SHOWN)
+    beyond_the_door = tables_in(warehouse, "staging", "intermediate", *PUBLIC)
+    assert [table for table in beyond_the_door if holds(warehouse, table, SECRET)] == []
+    public = tables_in(warehouse, *PUBLIC)
+    assert [table for table in public if holds(warehouse, table, WRITTEN)] == []
+
+
+def test_every_column_people_can_read_is_described_and_classified(warehouse: Path) -> None:
+    staged = [("staging", f"stg_{name}") for name in (*SHOWN, "consents")]
+    for schema, table in [*staged, *tables_in(warehouse, *PUBLIC)]:
+        found = {row["column_name"] for row in dbt_support.read(warehouse,
+                 f"describe {schema}.{table}")}  # fmt: skip
+        classes = DESCRIBED[table]
+        assert found == set(classes), f"{schema}.{table}"
+        assert set(classes.values()) <= CLASSES, f"{schema}.{table}"
+        assert schema == "staging" or "text" not in classes.values(), f"{schema}.{table}"
+
+
+def test_every_account_an_entity_names_is_seen(warehouse: Path) -> None:
+    seen = {
+        (row["channel"], row["source_customer_id"])
+        for row in dbt_support.read(warehouse, "from intermediate.int_accounts_seen")
+    }
+    channel = "account_channel-1"
+    assert seen == {
+        (channel, "source_customer_id-1"), (channel, "a1"), (channel, "to_customer_id-1"),
+        (channel, "invitee_customer_id-1"), ("left_channel-1", "left_customer_id-1"),
+        ("right_channel-1", "right_customer_id-1"),
+    }  # fmt: skip
+
+
+def order(warehouse: Path, order_id: str) -> dict[str, Any]:
+    [row] = dbt_support.read(warehouse, f"from marts.fct_orders where order_id = '{order_id}'")
+    return row
+
+
+def test_money_abroad_counts_at_the_rate_of_its_day_and_paid_back_leaves_nothing(
+    warehouse: Path,
+) -> None:
+    abroad = order(warehouse, "abroad")
+    assert (abroad["currency"], abroad["gross_amount"]) == ("USD", Decimal("725.00"))
+    assert (abroad["refund_amount"], abroad["net_amount"]) == (Decimal("725.00"), 0)
+
+
+@pytest.mark.bad_input("B48")
+def test_money_without_a_rate_is_held_and_listed(warehouse: Path) -> None:
+    unknown = order(warehouse, "unknown")
+    assert (unknown["document_kind"], unknown["net_amount"]) == ("sale", None)
+    [held] = dbt_support.read(warehouse, "from ops.unconverted_amounts")
+    assert held == {
+        "entity": "orders",
+        "channel": "account_channel-1",
+        "currency": "HKD",
+        "business_date": dt.date(2024, 6, 20),
+        "record_count": 1,
+        "amount": Decimal("100.00"),
+    }
+
+
+def test_an_order_that_is_not_paid_sells_nothing(warehouse: Path) -> None:
+    waiting = order(warehouse, "waiting")
+    assert (waiting["document_kind"], waiting["gross_amount"]) == ("adjustment", 0)
+    assert waiting["sale_line_count"] == 0
