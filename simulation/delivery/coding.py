@@ -40,10 +40,10 @@ def spelled_phone(column: str) -> str:
     """SQL of a phone number as people type it: bare, with country code, with hyphens."""
     parts = f"left({column}, 3), '{{}}', substr({column}, 4, 4), '{{}}', substr({column}, 8)"
     return (
-        f"case when length({column}) <> 11 then {column} else case {spread(column, 5)} "
-        f"when 0 then concat('+86 ', {parts.format(' ', ' ')}) "
-        f"when 1 then concat({parts.format('-', '-')}) "
-        f"else {column} end end"
+        f"case when length({column}) = 11 and {spread(column, 5)} = 0 "
+        f"then concat('+86 ', {parts.format(' ', ' ')}) "
+        f"when length({column}) = 11 and {spread(column, 5)} = 1 "
+        f"then concat({parts.format('-', '-')}) else {column} end"
     )
 
 
