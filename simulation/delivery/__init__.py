@@ -15,6 +15,7 @@ is not there is null for the writer. A feed without clean records gets no file.
 text (in Parquet a typed value); ``text()``, ``free()`` (anything people type, quoted and escaped)
 and ``number()`` are short for it. Words for instants, money and masks are in ``sql``. An absent
 cell is null. ``updated_at`` is never null: without a version it is the instant of the event.
+``delivered_at`` is the moment of the delivery: nothing in a file may have happened after it.
 
 ``format`` is ``Csv(encoding, delimiter, extension, newline, bom, title)``, ``Jsonl()``,
 ``Parquet()`` or ``Xlsx(sheet, title)``; for JSON a header with dots (``buyer.open_id``) stands in

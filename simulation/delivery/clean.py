@@ -156,7 +156,9 @@ def load_batch(
             from ({source_sql(connection, writer.contract, files)})
         ),
         chosen as (
-            select * replace (coalesce(updated_at, happened) as updated_at)
+            select
+                * replace (coalesce(updated_at, happened) as updated_at),
+                timestamp '{share.delivery.utc(zone):%Y-%m-%d %H:%M:%S}' as delivered_at
             from happening
             where {turn} = {share.delivery.number}
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,8 +100,8 @@ class Planter:
             del self._due[number]
         if missed := due[len(wanted) :]:
             self._due[turn + 1] = [*missed, *self._due.get(turn + 1, [])]
-        places = random.choice(spare, len(wanted), replace=False) if wanted else []
-        return dict(zip((int(place) for place in places), wanted, strict=True))
+        places = random.choice(spare, len(wanted), replace=False).tolist() if wanted else []
+        return dict(zip(places, wanted, strict=True))
 
     def apply(
         self,
@@ -121,7 +121,11 @@ class Planter:
         siblings = self._writer.siblings
         if isinstance(defect, CellDefect):
             changes.replaced[number] = _with(record, defect.header, defect.change)
-            self._count(changes, number, defect, 1, record.nested if defect.spills else 0)
+            if defect.is_beside:
+                self._log.add(siblings[0], defect)
+                changes.damaged_beside.append(number)
+            else:
+                self._count(changes, number, defect, 1, record.nested if defect.spills else 0)
         elif isinstance(defect, NestedDefect):
             changes.replaced[number] = _with_nested(
                 record, str(self._nested_header), defect.header, defect.change
@@ -162,7 +166,7 @@ class Planter:
             return
         # A flat sibling has one record per line, whatever happens to the line.
         for feed in self._writer.siblings:
-            self._log.add(feed, _as_seen_by_sibling(defect), others)
+            self._log.add(feed, defect, others)
         if defect.is_damage:
             changes.damaged_beside.append(number)
 
@@ -171,12 +175,6 @@ class Planter:
         for feed in self._writer.siblings:
             if record.nested:
                 self._log.add(feed, Duplicate("duplicate", "B59", "duplicate"), record.nested)
-
-
-def _as_seen_by_sibling(defect: Defect) -> Defect:
-    if isinstance(defect, CellDefect) and defect.spill_reason:
-        return CellDefect(defect.kind, defect.case, defect.outcome, defect.spill_reason)
-    return defect
 
 
 def _with(record: Record, header: str, change: Callable[[Any], Any]) -> Record:
@@ -192,9 +190,3 @@ def _with_nested(
     objects[0][header] = change(objects[0][header])
     changed = json.dumps(objects, ensure_ascii=False)
     return Record({**record.cells, list_header: changed}, record.nested)
-
-
-def extra_lines(writer: FeedWriter, defects: Sequence[ExtraLine]) -> list[Cells | str]:
-    """The lines without a record that a file ends with."""
-    headers = tuple(field.header for field in writer.fields)
-    return [defect.make(headers) for defect in defects]

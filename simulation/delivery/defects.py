@@ -46,13 +46,13 @@ class CellDefect(Defect):
     """One cell of a record is wrong.
 
     ``change`` maps the old cell to the new one. ``spills``: feeds that read the same file lose
-    their records of this line too, with ``spill_reason`` (default: the same reason).
+    their records of this line too. ``is_beside``: only the feed that stands beside loses its one.
     """
 
     header: str = ""
     change: Callable[[Any], Any] = str
     spills: bool = False
-    spill_reason: str | None = None
+    is_beside: bool = False
 
 
 @dataclass(frozen=True)

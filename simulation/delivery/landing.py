@@ -173,6 +173,7 @@ class _FeedJob:
         self.is_typed = isinstance(writer.format, Parquet)
         self.max_rows = XLSX_ROWS if isinstance(writer.format, Xlsx) else writer.max_rows
         self.carried: list[Record] = []
+        self.schema: pa.Schema | None = None
 
     def run(
         self, clean_dir: Path, periods: clean.Periods, landing_dir: Path, work_dir: Path
@@ -311,17 +312,21 @@ class _FeedJob:
             return []
         numbers = pa.array([-1], pa.int64())
         if self.is_typed:
-            return [
-                pa.table(
-                    {"rn": numbers, **{name: pa.array([cell]) for name, cell in r.cells.items()}}
-                )
-                for r in records
-            ]
+            rows = [{"rn": -1, **record.cells} for record in records]
+            whole = pa.Table.from_pylist(rows, self._typed_schema())
+            return [whole.slice(n, 1) for n in range(len(rows))]
         lines = self._lines([record.cells for record in records])
         return [
             pa.table({"rn": numbers, "line": [r.line_change(line) if r.line_change else line]})
             for r, line in zip(records, lines, strict=True)
         ]
+
+    def _typed_schema(self) -> pa.Schema:
+        """Of the rows as they come from the engine."""
+        if self.schema is None:
+            query = f"select rn, {self._content()} from ({self._cells_sql()}) limit 0"
+            self.schema = self.connection.sql(query).to_arrow_table().schema
+        return self.schema
 
     def _lines(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         columns = {

@@ -97,15 +97,17 @@ def _with_other_entity(
         return merged
     columns = merged["columns"]
     foreign = set(columns) - set(contract.column_names) - set(own.get("columns", {}))
-    dropped = [columns[name] for name in sorted(foreign)]
+    left = [source for name in sorted(foreign) if (source := _source(columns[name]))]
     if "currency" not in contract.column_names and "currency" not in own:
-        dropped.append(merged.pop("currency", None))
+        currency = merged.pop("currency", None)
+        left += [str(currency["from"])] if isinstance(currency, Mapping) else []
     if "key" not in own:
         merged.pop("key", None)
     kept = {name: mapping for name, mapping in columns.items() if name not in foreign}
     sources = [source for mapping in kept.values() if (source := _source(mapping))]
     wanted = {header_key(word) for source in sources for word in (source, source.split(".")[0])}
-    left = [source for mapping in dropped if (source := _source(mapping))]
+    if merged["format"].get("kind") == "jsonl":  # whole branches of the object
+        left = [source.split(".")[0] for source in left]
     known = dict.fromkeys([*taken.get("ignore", []), *own.get("ignore", []), *left])
     ignore = [name for name in known if header_key(name) not in wanted]
     return {**merged, "columns": kept, "ignore": ignore}
