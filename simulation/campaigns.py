@@ -11,12 +11,14 @@ who would not have ordered; that share is counted over everybody, sent or held o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from simulation.catalogue import CATEGORIES
+from crm_pipeline.lib.errors import ConfigError
+from simulation.catalogue import CATEGORIES, CITIES
 from simulation.columns import Flags, Ints, codes, const, words
 from simulation.people import ACCOUNT_CHANNELS, WECOM, People
 from simulation.permissions import WAYS, Permissions
@@ -24,6 +26,7 @@ from simulation.purchases import Life, Orders, detailed, rank_within
 from simulation.randomness import pick
 from simulation.reactions import SEGMENTS, Reaction, react_to, receipt_rows
 from simulation.sales import ROW_STRIDE
+from simulation.scenarios import JOURNEYS
 from simulation.seasons import DAY
 from simulation.world import World
 
@@ -50,8 +53,9 @@ class Messages:
 
 
 def run_campaigns(
-    world: World, people: People, life: Life, organic: Orders, permissions: Permissions
-) -> tuple[Orders, Messages]:
+    world: World, people: People, life: Life, organic: Orders, permissions: Permissions,
+    moments: Mapping[str, tuple[Ints, Ints]],
+) -> tuple[Orders, Messages]:  # fmt: skip
     """All orders, those brought by messages included, and the messages."""
     settings, end_at = world.parameters.campaigns, world.calendar.end_at
     rng = world.stream("campaigns", people.chunk)
@@ -62,7 +66,10 @@ def run_campaigns(
     parts: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
     quiet_from = people.cast.quiet_from(end_at)
     for number, journey in enumerate(settings.journeys):
-        person, at = _triggers(world, people, rng, journey.name, past, rank)
+        if journey.name in moments:
+            person, at = moments[journey.name]
+        else:
+            person, at = _triggers(world, people, journey.name, past, rank)
         keep = (rng.random(len(person)) < journey.share_of_triggers) & (at < quiet_from[person])
         keep &= at >= people.joined_at[person]
         person, at = person[keep], at[keep]
@@ -112,9 +119,9 @@ def _orders_anyway(world: World, orders: Orders, messages: Messages) -> Flags:
 
 
 def _triggers(
-    world: World, people: People, rng: np.random.Generator, journey: str, past: Orders, rank: Ints
+    world: World, people: People, journey: str, past: Orders, rank: Ints
 ) -> tuple[Ints, Ints]:
-    """Who comes into question for a journey, and when."""
+    """Who comes into question for a journey by orders or the calendar, and when."""
     calendar = world.calendar
     following = np.append(past.at[1:], 0)
     following[np.append(past.person[1:] != past.person[:-1], True)] = np.iinfo(np.int64).max
@@ -145,11 +152,18 @@ def _triggers(
         days = list(range(20, calendar.days, 60))
         who = np.tile(np.arange(len(people)), len(days))
         return who, np.repeat([calendar.start_at + n * DAY for n in days], len(people))
-    # The others answer what a person did; such moments come about once in two months.
-    months = (calendar.end_at - people.joined_at) / (30 * DAY)
-    who = np.repeat(np.arange(len(people)), rng.poisson(0.5 * months))
-    span = calendar.end_at - people.joined_at[who]
-    return who, people.joined_at[who] + (rng.random(len(who)) * span).astype(np.int64)
+    if journey == "weather_care":
+        return _under_alerts(world, people)
+    raise ConfigError(
+        f"nothing sets off the journey {journey!r}", remedy=f"name one of {', '.join(JOURNEYS)}"
+    )
+
+
+def _under_alerts(world: World, people: People) -> tuple[Ints, Ints]:
+    city, when = world.alerts
+    by_city = [np.flatnonzero(people.city == number) for number in range(len(CITIES))]
+    who = [by_city[number] for number in city[:-1].tolist()]
+    return np.concatenate(who), np.repeat(when[:-1], [len(w) for w in who])
 
 
 def _birthdays(world: World, people: People) -> tuple[Ints, Ints]:

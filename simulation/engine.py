@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simulation.behaviour import emit_events, emit_posts, emit_usage, emit_visits
+from simulation.behaviour import emit_posts, emit_usage, emit_visits, plan_posts, plan_visits
 from simulation.campaigns import emit_receipts, message_truth, run_campaigns
 from simulation.desk import emit_desk
 from simulation.last_day import (
@@ -29,12 +29,16 @@ from simulation.permissions import emit_pairs, emit_permissions
 from simulation.purchases import make_life, make_orders
 from simulation.reference import emit_reference
 from simulation.sales import book_orders, emit_sales
+from simulation.sessions import emit_events, moments_of, plan_sessions
 from simulation.spill import ParquetSink, Sink
 from simulation.truth import (
     TruthSink,
+    devices_truth,
     effects_truth,
+    households_truth,
     identity_truth,
     order_truth,
+    patterns_truth,
     people_truth,
     sequences_truth,
 )
@@ -100,23 +104,29 @@ def generate_chunk(
     permissions = emit_permissions(world, people)
     life = make_life(world, people)
     organic = plant_orders(world, people, life, make_orders(world, people, life))
-    orders, messages = run_campaigns(world, people, life, organic, permissions)
+    sessions = plan_sessions(world, people, life)
+    looking, posts = plan_visits(world, people), plan_posts(world, people, life)
+    moments = moments_of(world, sessions, looking, posts)
+    orders, messages = run_campaigns(world, people, life, organic, permissions, moments)
     booked = book_orders(world, people, orders)
     emit_sales(world, people, booked)
     emit_loyalty(world, people, life, booked)
     emit_desk(world, people, booked)
-    emit_visits(world, people, booked)
-    emit_posts(world, people, life)
+    emit_visits(world, people, booked, looking)
+    emit_posts(world, people, posts)
     emit_usage(world, people, booked)
     emit_receipts(world, people, permissions, messages)
     emit_cast_receipts(world, people, permissions)
     emit_pairs(world, people)
-    emit_events(world, people, life, booked)
+    emit_events(world, people, sessions, booked)
     sent = message_truth(world, people, permissions, messages)
     if truth is not None:
         truth.write("people", chunk, people_truth(world, people, life, orders))
         truth.write("accounts", chunk, identity_truth(people))
         truth.write("messages", chunk, sent)
+        truth.write("households", chunk, households_truth(people))
+        truth.write("devices", chunk, devices_truth(people))
+        truth.write("patterns", chunk, patterns_truth(world, people, orders, posts))
         if chunk == 0:
             truth.write("journey_candidates", chunk, candidates_truth(people))
             truth.write("outcome_cases", chunk, cases_truth(people))

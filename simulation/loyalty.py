@@ -138,17 +138,24 @@ def _emit_referrals(world: World, people: People) -> None:
     rng = world.stream("crm_referrals", people.chunk)
     count = len(people)
     share = world.parameters.behaviour.referral_share
-    newcomer = np.flatnonzero(rng.random(count) < share)
-    friend = rng.integers(0, count, len(newcomer))
+    came_by = _home_account(people, np.arange(count), people.joined_at)
+    wanted = (rng.random(count) < share) & (came_by >= 0) & ~people.cast.is_cast
+    parts: list[tuple[Ints, Ints]] = []
+    for option in (POS, APP, MINI):
+        newcomer = np.flatnonzero(wanted & (came_by == option))
+        members = np.flatnonzero(people.has_account[:, option])
+        members = members[np.argsort(people.registered_at[members, option], kind="stable")]
+        since = people.registered_at[members, option]
+        # Anybody with such an account half a month before the newcomer may have invited.
+        earlier = np.searchsorted(since, people.joined_at[newcomer] - 15 * DAY)
+        newcomer, earlier = newcomer[earlier > 0], earlier[earlier > 0]
+        friend = members[(rng.random(len(newcomer)) * earlier).astype(np.int64)]
+        parts.append((newcomer[friend != newcomer], friend[friend != newcomer]))
+    newcomer = np.concatenate([part[0] for part in parts])
+    friend = np.concatenate([part[1] for part in parts])
+    channel = came_by[newcomer]
     invited = people.joined_at[newcomer] - rng.integers(3600, 10 * DAY, len(newcomer))
-    channel = _home_account(people, friend, invited)
-    came = _home_account(people, newcomer, people.joined_at[newcomer])
-    fits = (channel >= 0) & (came == channel) & (friend != newcomer)
-    fits &= ~people.cast.is_cast[newcomer]
     # Some invitations lead nowhere.
-    friend, newcomer, invited, channel = (
-        values[fits] for values in (friend, newcomer, invited, channel)
-    )
     nobody = rng.random(len(friend)) < 0.3
     number = people.chunk * ROW_STRIDE + np.arange(len(friend))
     world.emit(

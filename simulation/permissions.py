@@ -164,7 +164,7 @@ def emit_pairs(world: World, people: People) -> None:
     count = len(people)
     wanted = max(4, int(count * supply.review_pairs_share))
     channels = len(ACCOUNT_CHANNELS)
-    left = rng.integers(0, count, 4 * wanted)
+    left = rng.integers(0, count, 24 * wanted)
     is_same = rng.random(len(left)) < 0.5
     neighbour = np.minimum(left + 1, count - 1)
     kin = people.household[neighbour] == people.household[left]

@@ -133,20 +133,17 @@ def _emit_rates(world: World) -> None:
 
 def _emit_weather(world: World) -> None:
     """Warnings by city; the last day has one in the first city."""
-    calendar = world.calendar
     rng = world.stream("weather_alerts")
-    count = rng.poisson(0.9 * len(CITIES) * calendar.days / 30)
-    city = rng.integers(0, len(CITIES), count)
-    when = calendar.start_at + rng.integers(0, calendar.days - 1, count) * DAY
-    when += rng.integers(5 * 3600, 20 * 3600, count)
+    city, when = world.alerts
+    city, when = city[:-1], when[:-1]
+    count = len(city)
     month = when.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64) % 12 + 1
     is_summer, is_winter = (month >= 5) & (month <= 9), (month <= 2) | (month >= 11)
     summer, winter, between = np.array([0, 2, 3]), np.array([1, 4, 5]), np.array([2, 5, 6])
     draw = rng.integers(0, 3, count)
     kind = np.where(is_summer, summer[draw], np.where(is_winter, winter[draw], between[draw]))
     level = rng.choice(4, count, p=[0.45, 0.35, 0.15, 0.05])
-    last = np.array([calendar.end_at - 10 * 3600])
-    when, city = np.append(when, last), np.append(city, world.alert_city)
+    city, when = world.alerts
     kind, level = np.append(kind, 0), np.append(level, 2)
     starts = when + 3600
     lasts = np.append(rng.integers(6, 48, count), 36) * 3600

@@ -21,6 +21,9 @@ from simulation.feeds import clean_schema
 __all__ = ["MemorySink", "ParquetSink", "Sink", "months_of", "write_parquet"]
 
 
+_SMALL_DICTIONARY = 400  # words; the products of a catalogue fit
+
+
 class Sink(Protocol):
     """Takes the clean records of one feed and chunk."""
 
@@ -67,7 +70,8 @@ class ParquetSink:
             if folder not in self._made:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._made.add(folder)
-            write_parquet(table.slice(start, end - start), folder / f"{chunk}.parquet")
+            part = compact(table.slice(start, end - start))
+            write_parquet(part, folder / f"{chunk}.parquet")
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -90,6 +94,33 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         store_schema=False,
         write_statistics=False,
         store_decimal_as_integer=True,
+    )
+
+
+def compact(table: pa.Table) -> pa.Table:
+    """The table with only the words it uses in its dictionaries: a file would hold them all."""
+    columns = [
+        _compact(column.combine_chunks()) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _compact(values: pa.DictionaryArray) -> pa.Array:
+    size = len(values.dictionary)
+    if size <= _SMALL_DICTIONARY:
+        return values
+    indices = values.indices
+    index = indices.fill_null(0).to_numpy(zero_copy_only=False)
+    is_used = np.zeros(size, bool)
+    is_used[index] = True
+    used = np.flatnonzero(is_used)
+    if 2 * len(used) > len(index):  # hardly a word twice: a dictionary would only cost
+        return values.cast(values.type.value_type)
+    place = np.cumsum(is_used, dtype=np.int32) - 1
+    mask = indices.is_null().to_numpy(zero_copy_only=False) if indices.null_count else None
+    return pa.DictionaryArray.from_arrays(
+        pa.array(place[index], mask=mask), values.dictionary.take(pa.array(used))
     )
 
 

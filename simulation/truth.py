@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simulation.campaigns import Messages
+from simulation.behaviour import Posts
+from simulation.catalogue import CATEGORIES, CATEGORY_NAMES, PERSONAS
 from simulation.columns import Floats, Ints, words
 from simulation.parameters import WorldParameters
 from simulation.people import ACCOUNT_CHANNELS, People
@@ -22,7 +23,19 @@ from simulation.reactions import SEGMENTS
 from simulation.seasons import DAY
 from simulation.world import World
 
-__all__ = ["TruthSink", "effects_truth", "people_truth", "sequences_truth"]
+__all__ = [
+    "TruthSink",
+    "devices_truth",
+    "effects_truth",
+    "expected_value",
+    "follower_rates",
+    "households_truth",
+    "identity_truth",
+    "order_truth",
+    "patterns_truth",
+    "people_truth",
+    "sequences_truth",
+]
 
 
 class TruthSink:
@@ -67,7 +80,7 @@ def people_truth(world: World, people: People, life: Life, orders: Orders) -> pa
             "expected_value": pa.array(expected_value(world, people, life)),
             "rate_per_day": pa.array(life.rate),
             "dropout_probability": pa.array(life.dropout),
-            "persona": words([p for p, *_ in _personas()], people.persona).cast(pa.string()),
+            "persona": words([name for name, *_ in PERSONAS], people.persona).cast(pa.string()),
             "is_cast": pa.array(people.cast.is_cast),
         }
     )
@@ -91,8 +104,6 @@ def expected_value(world: World, people: People, life: Life) -> Floats:
 
 def follower_rates(settings: WorldParameters) -> Floats:
     """Orders that follow one of each category."""
-    from simulation.catalogue import CATEGORIES, CATEGORY_NAMES
-
     share = settings.replenishing_share
     rates = np.array([share / (1 - share) if c.replenish_days else 0.0 for c in CATEGORIES])
     for sequence in settings.sequences:
@@ -132,8 +143,6 @@ def effects_truth(parameters: WorldParameters, messages: pa.Table) -> pa.Table:
 
 def sequences_truth(parameters: WorldParameters) -> pa.Table:
     """The planted sequences, by category label."""
-    from simulation.catalogue import CATEGORIES, CATEGORY_NAMES
-
     label = {name: c.label for name, c in zip(CATEGORY_NAMES, CATEGORIES, strict=True)}
     return pa.Table.from_pylist(
         [
@@ -181,11 +190,63 @@ def _days(local: Ints, mask: Ints | None = None) -> pa.Array:
     return pa.array((local // DAY).astype(np.int32), mask=mask).cast(pa.date32())
 
 
-def _personas() -> tuple[tuple[str, float, dict[str, float]], ...]:
-    from simulation.catalogue import PERSONAS
+def households_truth(people: People) -> pa.Table:
+    """One row per household of the chunk."""
+    household, first, size = np.unique(people.household, return_index=True, return_counts=True)
+    index = pa.array(first)
+    return pa.table(
+        {
+            "household_id": pa.array(household),
+            "person_count": pa.array(size),
+            "has_shared_device": people.family_device.take(index).is_valid(),
+            "landline": people.landline.take(index),
+            "address_text": people.address.take(index),
+        }
+    )
 
-    return PERSONAS
+
+def devices_truth(people: People) -> pa.Table:
+    """Who uses which device; a shared one has a row for each of its people."""
+    shared = np.flatnonzero(people.family_device.is_valid().to_numpy(zero_copy_only=False))
+    return pa.table(
+        {
+            "device_id": pa.concat_arrays([people.device,
+                                           people.family_device.take(pa.array(shared))]),
+            "person_id": pa.array(np.concatenate([people.number, people.number[shared]])),
+            "is_shared": pa.array(np.arange(len(people) + len(shared)) >= len(people)),
+        }
+    )  # fmt: skip
 
 
-__all__ += ["expected_value", "follower_rates", "identity_truth", "order_truth"]
-_ = Messages
+def patterns_truth(world: World, people: People, orders: Orders, posts: Posts) -> pa.Table:
+    """Planted facts a rule should find, one row per person and moment."""
+    cast, end_at = people.cast, world.calendar.end_at
+    giver = np.flatnonzero(people.phone_lost_at > 0)
+    met = np.flatnonzero(orders.met_stock_out)
+    late = np.flatnonzero(orders.is_late)
+    complains = np.flatnonzero(orders.complains)
+    eco = np.flatnonzero(posts.is_eco)
+    found: list[tuple[str, Ints, Ints]] = [
+        ("number_given_up", giver, people.phone_lost_at[giver]),
+        ("stock_out_met", orders.person[met], orders.at[met]),
+        ("late_parcel", orders.person[late], orders.at[late]),
+        ("complaint", orders.person[complains], orders.at[complains]),
+        ("eco_question", posts.person[eco], posts.at[eco]),
+    ]
+    for name, journey in (
+        ("premium_line_on_three_days", "vip_preorder"),
+        ("category_on_three_days", "browse_list"),
+    ):
+        who = np.flatnonzero(cast.plays(journey))
+        found.append((name, who, np.full(len(who), end_at - DAY)))
+    names = np.repeat(np.arange(len(found)), [len(who) for _, who, _ in found])
+    person = np.concatenate([who for _, who, _ in found])
+    at = np.concatenate([when for *_, when in found])
+    inside = at < end_at
+    return pa.table(
+        {
+            "pattern": words([name for name, *_ in found], names[inside]).cast(pa.string()),
+            "person_id": pa.array(people.number[person[inside]]),
+            "happened_at": world.instants(at[inside]),
+        }
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from simulation.catalogue import CATEGORY_NAMES, Catalogue
+from simulation.catalogue import CATEGORY_NAMES, CITIES, Catalogue
 from simulation.columns import Ints, instants
 from simulation.feeds import feed_named
 from simulation.parameters import WorldParameters
@@ -23,6 +23,8 @@ from simulation.seasons import DAY, Calendar, seconds_of_day
 from simulation.spill import Sink, as_table, months_of
 
 __all__ = ["World"]
+
+_ALERTS_PER_CITY_DAY = 0.03
 
 
 class World:
@@ -39,7 +41,17 @@ class World:
         self.scarce_product, self.gone_product = first + middle, first + middle + 1
         self.last_day_stock = {self.scarce_product: 3, self.gone_product: 0}
         self.alert_city = 0
+        self.alerts = self._alerts()
         self._late_months = _late_months(parameters, self.calendar)
+
+    def _alerts(self) -> tuple[Ints, Ints]:
+        """Cities and moments of weather warnings; the last one is the last day's."""
+        rng, calendar = self.stream("alerts"), self.calendar
+        count = rng.poisson(_ALERTS_PER_CITY_DAY * len(CITIES) * calendar.days)
+        city = rng.integers(0, len(CITIES), count)
+        when = calendar.start_at + rng.integers(0, calendar.days - 1, count) * DAY
+        when += rng.integers(5 * 3600, 20 * 3600, count)
+        return np.append(city, self.alert_city), np.append(when, calendar.end_at - 10 * 3600)
 
     def cast(self, chunk: int, count: int) -> Cast:
         """The part each person of a chunk plays on the last day."""
