@@ -95,7 +95,12 @@ _SIX_BYTES = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]{6}(?![\x80-\xff])")
 _SIX_UTF8 = re.compile(rb"(?:[\xe2-\xef][\x80-\xbf]{2}){2}")
 
 
+# What an earlier conversion destroyed reads 锟斤拷 in GBK: the bytes of the replacement character.
+_LOST = b"\xef\xbf\xbd"
+
+
 def _holds_utf8(piece: bytes) -> bool:
+    piece = piece.replace(_LOST, b"?")  # a damaged value, not another encoding
     if _SURE_UTF8.search(piece):
         return True
     short = _SIX_BYTES.findall(piece)

@@ -71,6 +71,19 @@ def test_b04_utf16_without_a_mark_is_refused(make_door: MakeDoor) -> None:
     assert door.take(csv(GOOD).decode().encode("utf-16-le")).reason_code == "encoding"
 
 
+@pytest.mark.bad_input("B05")
+@pytest.mark.parametrize("encoding", ["gbk", "gb18030"])
+def test_b05_lost_characters_in_chinese_encodings_cost_their_record_only(
+    make_door: MakeDoor, encoding: str
+) -> None:
+    """锟斤拷 is UTF-8 by its bytes; that one value makes no file a UTF-8 file."""
+    door = make_door({"format": {"encoding": encoding}})
+    text = csv(GOOD.replace("card", "锟斤拷锟斤拷"), OTHER.replace("cash", "现金")).decode()
+    report = door.take(text.encode(encoding))
+    assert (report.outcome, report.written) == ("written", 1)
+    assert door.reasons() == [(1, "encoding", "payment_method")]
+
+
 @pytest.mark.bad_input("B04")
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_b04_mixed_encodings_are_refused_whole(make_door: MakeDoor, encoding: str) -> None:
