@@ -23,6 +23,7 @@ class _Adapter:
 
 
 adapter = _Adapter()
+model: dict[str, Any] = {}  # dbt describes the model in it; the style depends on none of that
 
 
 def var(name: str, default: Any = None) -> Any:

@@ -27,23 +27,50 @@
 {% endmacro %}
 
 
-{# {entity: [{number, file}]} of the parts this attempt must read: the new ones, or every active one. #}
-{% macro parts_to_read(only_new) %}
+{# {entity: [file]} of the parts this attempt reads: the new ones, or every active one (then without names). #}
+{% macro parts_to_read() %}
     {%- set found = {} -%}
     {%- if not execute -%}{{ return(found) }}{%- endif -%}
     {%- for row in run_query(
-        'select entity, part_number, file_sha256 from ' ~ ref('stg_parts') ~ ' where is_active'
-        ~ (' and not is_staged' if only_new else '') ~ ' order by part_number'
+        'select entity, file_sha256 from ' ~ ref('stg_parts') ~ ' where is_active'
+        ~ (' and not is_staged' if is_stepping() else '') ~ ' order by part_number'
     ).rows -%}
-        {% do found.setdefault(row[0], []).append({'number': row[1] | int, 'file': row[2]}) %}
+        {%- do found.setdefault(row[0], []) -%}
+        {%- if is_stepping() -%}{% do found[row[0]].append(row[1]) %}{%- endif -%}
     {%- endfor -%}
     {{ return(found) }}
 {% endmacro %}
 
 
+{#
+  One query per entity of `found`, joined by `union all`; the caller writes it from the entity and its files.
+  With nothing to read it is one query of no rows, so that names and types stay.
+#}
+{% macro per_entity(found) %}
+    {%- for entity, files in (found or {'order_lines': none}).items() %}
+        {{- caller(entity, files) }}
+        {%- if not loop.last %}
+        union all
+        {% endif %}
+    {%- endfor %}
+{% endmacro %}
+
+
+{# Makes dbt know that a model may read every entity, whichever it reads tonight. #}
+{% macro reads_every_entity() %}
+    {%- for entity in staged_entities() -%}{% do source('conformed', entity) %}{%- endfor -%}
+{% endmacro %}
+
+
 {# Condition on a record of the parts, for the engine's statistics; the join with stg_parts is exact. #}
-{% macro in_files(files) -%}
-    file_sha256 in ({% for file in files | unique %}{{ sql_text(file) }}{{ ', ' if not loop.last }}{% endfor %})
+{% macro is_in_files(files) -%}
+    {%- if files is none -%}
+        false
+    {%- elif not files -%}
+        true
+    {%- else -%}
+        records.file_sha256 in ({% for file in files | unique %}{{ sql_text(file) }}{{ ', ' if not loop.last }}{% endfor %})
+    {%- endif -%}
 {%- endmacro %}
 
 

@@ -19,24 +19,22 @@
 
 
 {% macro new_part_numbers() -%}
-    {%- set numbers = [-1] -%}
-    {%- for found in parts_to_read(true).values() -%}{% do numbers.extend(found | map(attribute='number')) %}{%- endfor -%}
-    {{ numbers | join(', ') }}
+    select part_number from {{ ref('stg_parts') }} where is_active and not is_staged
 {%- endmacro %}
 
 
 {# Ids that occur more than once in the active parts, or did before a part was taken out. #}
-{% macro repeated_keys(stepping) %}
+{% macro repeated_keys() %}
     select record_ids.record_key
     from {{ ref('stg_record_ids') }} as record_ids
-    {%- if stepping %}
+    {%- if is_stepping() %}
     inner join {{ ref('stg_parts') }} as parts
         on record_ids.part_number = parts.part_number and parts.is_active
     where record_ids.record_key in ({{ repeats_to_replace() }})
     {%- endif %}
     group by record_ids.record_key
     having count(*) > 1
-    {%- if stepping %}
+    {%- if is_stepping() %}
     union
     select kept.record_key
     from {{ this }} as kept
@@ -47,20 +45,29 @@
 {% endmacro %}
 
 
-{# {entity: [file]} of the parts that hold repeated records; empty lists mean every active part. #}
-{% macro repeated_parts(stepping) %}
+{# {entity: [file]} of the parts that hold repeated records. #}
+{% macro repeated_parts() %}
     {%- set found = {} -%}
     {%- if not execute -%}{{ return(found) }}{%- endif -%}
-    {%- if not stepping -%}
-        {%- for entity in parts_to_read(false) -%}{% do found.update({entity: []}) %}{%- endfor -%}
-        {{ return(found) }}
-    {%- endif -%}
+    {%- if not is_stepping() -%}{{ return(parts_to_read()) }}{%- endif -%}
     {%- for row in run_query(
         'select distinct parts.entity, parts.file_sha256 from ' ~ ref('stg_record_ids') ~ ' as record_ids'
         ~ ' inner join ' ~ ref('stg_parts') ~ ' as parts on record_ids.part_number = parts.part_number'
-        ~ ' where parts.is_active and record_ids.record_key in (' ~ repeated_keys(true) ~ ') order by all'
+        ~ ' where parts.is_active and record_ids.record_key in (' ~ repeated_keys() ~ ') order by all'
     ).rows -%}
         {% do found.setdefault(row[0], []).append(row[1]) %}
     {%- endfor -%}
     {{ return(found) }}
+{% endmacro %}
+
+
+{# Kept rows that cannot be read again; see the top. #}
+{% macro repeats_of_parts_taken_out() %}
+    {%- if is_stepping() %}
+    union all
+    select kept.*
+    from {{ this }} as kept
+    inner join parts on kept.part_number = parts.part_number and not parts.is_active
+    inner join repeated_keys on kept.record_key = repeated_keys.record_key
+    {%- endif %}
 {% endmacro %}

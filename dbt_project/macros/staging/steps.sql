@@ -34,16 +34,21 @@
   the business day the base was staged at, and the notes of all attempts since.
 #}
 {% macro step_state() %}
-    {%- set state = {'attempt': 0, 'base': 0, 'base_end_at': none, 'last_end_at': none, 'notes': []} -%}
-    {%- if not execute -%}{{ return(state) }}{%- endif -%}
-    {%- set found = run_query(
-        "select 1 from information_schema.tables where table_schema = 'staging' and table_name = 'step_notes'"
-    ) -%}
-    {%- if not found.rows -%}{{ return(state) }}{%- endif -%}
+    {#- `model` lives as long as one node is compiled or run: a model asks many times, the warehouse is asked once. -#}
+    {%- if 'step_state' not in model -%}{% do model.update({'step_state': read_step_state()}) %}{%- endif -%}
+    {{ return(model['step_state']) }}
+{% endmacro %}
+
+
+{% macro read_step_state() %}
+    {%- set state = {'attempt': 0, 'base': 0, 'base_end_at': none, 'end_at': none, 'notes': []} -%}
+    {#- The table is there from the start of a run; other commands of dbt build nothing. -#}
+    {%- if not execute or flags.WHICH not in ('run', 'build', 'test') -%}{{ return(state) }}{%- endif -%}
     {%- for row in run_query(
-        'select table_name, attempt, base_attempt, settings_key, is_full, cast(as_of_end_at as varchar)'
-        ~ ' from ' ~ step_notes() ~ ' order by attempt'
+        'select table_name, attempt, base_attempt, settings_key, is_full, cast(as_of_end_at as varchar),'
+        ~ ' cast(' ~ as_of_end_at() ~ ' as varchar) from ' ~ step_notes() ~ ' order by attempt'
     ).rows -%}
+        {% do state.update(end_at=row[6]) %}
         {%- if row[0] == 'stg_parts' -%}{% do state.update(attempt=row[1] | int) %}{%- endif -%}
         {%- if row[0] == 'staged_parts' -%}
             {% do state.update(base=row[1] | int, base_end_at=row[5]) %}
@@ -68,16 +73,21 @@
 
 {# Whether this model replaces some days or keys of its table, or makes the table anew. #}
 {% macro is_stepping() %}
+    {%- if 'is_stepping' not in model -%}{% do model.update({'is_stepping': may_step()}) %}{%- endif -%}
+    {{ return(model['is_stepping']) }}
+{% endmacro %}
+
+
+{% macro may_step() %}
     {%- if not execute or config.get('shape') == 'whole' or should_full_refresh() -%}{{ return(false) }}{%- endif -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- if existing is none or not existing.is_table -%}{{ return(false) }}{%- endif -%}
     {%- set state = step_state() -%}
     {%- if state.base == 0 -%}{{ return(false) }}{%- endif -%}
-    {%- set end_at = run_query('select cast(' ~ as_of_end_at() ~ ' as varchar)').rows[0][0] -%}
     {%- set parents = stepwise_parents() -%}
     {%- set verdict = namespace(own=false, blocked=false, parents_seen=[]) -%}
     {%- for note in state.notes if note.attempt == state.base or note.base == state.base -%}
-        {%- if note.end_at > end_at -%}{% set verdict.blocked = true %}{%- endif -%}
+        {%- if note.end_at > state.end_at -%}{% set verdict.blocked = true %}{%- endif -%}
         {%- if note.table == this.identifier -%}
             {%- set verdict.own = true -%}
             {%- if note.key != settings_key() -%}{% set verdict.blocked = true %}{%- endif -%}

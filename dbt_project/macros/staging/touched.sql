@@ -20,7 +20,11 @@
     {%- do ref('stg_touched_days') -%}
     {%- if not is_stepping() -%}{{ return('true') }}{%- endif -%}
     {%- set max_ranges = 40 -%}
-    {%- set ranges = run_query(touched_ranges(touched_days(config.require('touched_by')), max_ranges)).rows -%}
+    {%- if 'touched_ranges' not in model -%}
+        {%- set days = touched_days(config.require('touched_by')) -%}
+        {% do model.update({'touched_ranges': run_query(touched_ranges(days, max_ranges)).rows}) %}
+    {%- endif -%}
+    {%- set ranges = model['touched_ranges'] -%}
     {%- if not ranges -%}{{ return('false') }}{%- endif -%}
     {%- set written = [] -%}
     {%- for row in ranges -%}

@@ -66,3 +66,16 @@
 {% macro interval_of_days(days) -%}
     interval '{{ days | int }}' day
 {%- endmacro %}
+
+{# Number of the slot of so many minutes, counted from 1970 in UTC, an instant falls into. #}
+{% macro slot_of(instant, minutes) -%}
+    {{ return(adapter.dispatch('slot_of')(instant, minutes)) }}
+{%- endmacro %}
+
+{% macro default__slot_of(instant, minutes) -%}
+    epoch_us({{ instant }}) // {{ minutes * 60 * 1000000 }}
+{%- endmacro %}
+
+{% macro spark__slot_of(instant, minutes) -%}
+    cast(floor(unix_micros({{ instant }}) / {{ minutes * 60 * 1000000 }}) as bigint)
+{%- endmacro %}

@@ -17,14 +17,13 @@
 
 
 {% macro default__replace_rows(target, sql, column, chosen) %}
-    {%- set columns = adapter.get_columns_in_relation(target) | map(attribute='name') | join(', ') -%}
     {%- set rows = target.identifier ~ '__rows' -%}
     {%- set gone = target.identifier ~ '__gone' -%}
     create or replace temporary table {{ gone }} as
         select distinct chosen.* from ({{ chosen }}) as chosen (chosen_value);
     create or replace temporary table {{ rows }} as {{ sql }};
     delete from {{ target }} where {{ column }} in (select chosen_value from {{ gone }});
-    insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ rows }};
+    insert into {{ target }} by name select * from {{ rows }};
     drop table {{ rows }};
     drop table {{ gone }}
 {% endmacro %}

@@ -22,7 +22,8 @@ final as (
         reply_to_id,
         sku,
         post_text,
-        like_count
+        like_count,
+        {{ is_in_time('posted_at') }} as is_in_time
     from current_community_posts
 
 )

@@ -26,7 +26,8 @@ final as (
         currency,
         dwell_seconds,
         live_room_id,
-        comment_text
+        comment_text,
+        {{ is_in_time('occurred_at') }} as is_in_time
     from current_events
 
 )

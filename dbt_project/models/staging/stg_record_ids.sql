@@ -1,14 +1,20 @@
 {{ config(materialized='stepwise', shape='replace_keys', key='part_number', keys='parts_to_replace') }}
-{%- for entity in staged_entities() %}{% do source('conformed', entity) %}{% endfor %}
+{{- reads_every_entity() }}
 
 -- One narrow row per record, so that tonight's ids can be held against all others without their records.
 with
 
-parts as (select * from {{ ref('stg_parts') }}),
+parts as (
+
+    select *
+    from {{ ref('stg_parts') }}
+    where is_active
+
+),
 
 final as (
 
-    {% for entity, found in parts_to_read(is_stepping()).items() %}
+    {% call(entity, files) per_entity(parts_to_read()) %}
         select
             parts.entity,
             {{ record_key('records.record_id') }} as record_key,
@@ -19,17 +25,8 @@ final as (
             on
                 records.feed = parts.feed
                 and records.file_sha256 = parts.file_sha256
-                and parts.is_active
-        {% if is_stepping() %}where records.{{ in_files(found | map(attribute='file')) }}{% endif %}
-        {% if not loop.last %}union all{% endif %}
-    {% else %}
-        select
-            cast(null as varchar) as entity,
-            {{ record_key('cast(null as varchar)') }} as record_key,
-            cast(null as integer) as part_number,
-            cast(null as bigint) as record_number
-        where false
-    {% endfor %}
+        where {{ is_in_files(files) }}
+    {% endcall %}
 
 )
 

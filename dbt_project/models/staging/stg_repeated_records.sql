@@ -1,6 +1,5 @@
 {{ config(materialized='stepwise', shape='replace_keys', key='record_key', keys='repeats_to_replace') }}
-{%- for entity in staged_entities() %}{% do source('conformed', entity) %}{% endfor %}
-{%- set found = repeated_parts(is_stepping()) %}
+{{- reads_every_entity() }}
 
 -- What is needed to tell which of the records that share an id counts. Few ids repeat: only they are here.
 with
@@ -11,7 +10,7 @@ record_ids as (select * from {{ ref('stg_record_ids') }}),
 
 repeated_keys as (
 
-    {{ repeated_keys(is_stepping()) }}
+    {{ repeated_keys() }}
 
 ),
 
@@ -26,7 +25,7 @@ repeated_ids as (
 
 final as (
 
-    {% for entity, files in found.items() %}
+    {% call(entity, files) per_entity(repeated_parts()) %}
         select
             parts.entity,
             repeated_ids.record_key,
@@ -47,27 +46,10 @@ final as (
             on
                 parts.part_number = repeated_ids.part_number
                 and records.record_number = repeated_ids.record_number
-        {% if files %}where records.{{ in_files(files) }}{% endif %}
-        union all
-    {% endfor %}
-    {% if is_stepping() %}
-        select kept.*
-        from {{ this }} as kept
-        inner join parts on kept.part_number = parts.part_number and not parts.is_active
-        inner join repeated_keys on kept.record_key = repeated_keys.record_key
-    {% else %}
-        select
-            cast(null as varchar) as entity,
-            {{ record_key('cast(null as varchar)') }} as record_key,
-            cast(null as integer) as part_number,
-            cast(null as bigint) as record_number,
-            cast(null as varchar) as content_hash,
-            cast(null as timestamp) as source_version,
-            cast(null as timestamp) as known_at,
-            cast(null as timestamp) as visible_at,
-            cast(null as date) as business_date
-        where false
-    {% endif %}
+        where {{ is_in_files(files) }}
+    {% endcall %}
+
+    {{ repeats_of_parts_taken_out() }}
 
 )
 
