@@ -118,6 +118,15 @@ def pull(home: Path, source: str | None) -> None:
     pull_sources(_open(home), source)
 
 
+@main.command("legacy-report")
+@home_option
+def legacy_report(home: Path) -> None:
+    """Counts, money and keys of a legacy import against its source; rejects in files."""
+    from crm_pipeline.run_command import report_legacy
+
+    sys.exit(0 if report_legacy(_open(home)) else 1)
+
+
 @main.command()
 @home_option
 @click.option("--feed", help="Only this feed [default: every feed with quarantined records].")

@@ -179,6 +179,26 @@ def pull_sources(home: CrmHome, source: str | None) -> None:
         )
 
 
+def report_legacy(home: CrmHome) -> bool:
+    """Writes the reconciliation of every legacy feed; false when one does not match its source."""
+    from crm_pipeline.lib.legacy import reconcile_feed, write_report
+
+    feeds = load_feeds(CHANNELS)
+    channels = {feed.channel for feed in feeds if feed.entity == "legacy_customers"}
+    settings, is_matching = resolve(home, env=os.environ), True
+    for feed in feeds:
+        if feed.channel in channels:
+            landing = settings.landing or home.landing
+            found = reconcile_feed(home, open_ledger(home), feed, landing)
+            print(write_report(home, found).read_text(encoding="utf-8"))
+            is_matching &= found.matches
+    if not channels:
+        say("no feed delivers legacy_customers")
+    else:
+        print(f"reports and reject files: {home.reports / 'legacy'}")
+    return is_matching
+
+
 def recover_home(home: CrmHome) -> None:
     """Clears what a crash left behind, and says what it was."""
     now = time.time()

@@ -25,7 +25,7 @@ from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 from crm_pipeline.lib.ingestion.text import printable
 
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~")
-COMPANIONS = (".done", ".manifest.json")
+COMPANIONS = (".done", ".manifest.json", ".control.json")
 MANIFEST_LIMIT = 100_000
 
 

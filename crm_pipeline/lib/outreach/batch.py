@@ -14,10 +14,9 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import hashlib
-import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +29,14 @@ import sqlalchemy as sa
 from crm_pipeline.lib.consent.state import find_consents, find_withdrawals
 from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.failpoints import failpoint
-from crm_pipeline.lib.files import atomic_path, sha256_of
+from crm_pipeline.lib.files import sha256_of
 from crm_pipeline.lib.history import Slice, find_slice, find_slice_by_hash, read_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.identity import read_accounts
 from crm_pipeline.lib.ledger.schema import batches, claims, history_slices, vault
 from crm_pipeline.lib.ledger.statements import insert_ignore
 from crm_pipeline.lib.outreach.journey import JourneySpec, StepSpec
+from crm_pipeline.lib.spreadsheet import FORMULA_STARTS, write_private_csv
 from crm_pipeline.lib.warehouse.lease import hold_lock
 
 DECISIONS = "outreach_decisions"
@@ -44,7 +44,6 @@ COLUMNS = ("message_id", "contact", "content_id", "language", "valid_until", "op
 LOCK_SECONDS = 600.0
 CHUNK = 400
 # What a spreadsheet takes for a formula or a command when a cell begins with it.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Account = tuple[str, str]
 _Decisions = Mapping[str, Mapping[str, Any]]
@@ -395,7 +394,7 @@ def _finish(
         ]
         failpoint("batch_file_before")
         if messages:
-            _write_csv(path, messages)
+            write_private_csv(path, COLUMNS, messages)
         failpoint("batch_file_after")
     return _record(ledger, batch, path)
 
@@ -480,21 +479,6 @@ def _message(
             remedy="correct the journey's YAML; the batch stays claimed and is written then",
         )
     return message
-
-
-def _write_csv(path: Path, messages: Sequence[Mapping[str, str]]) -> None:
-    """UTF-8 with a mark, as spreadsheets need it; readable by the owner alone."""
-    with atomic_path(path) as temporary:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8-sig", newline="") as target:
-            writer = csv.DictWriter(target, COLUMNS, quoting=csv.QUOTE_ALL)
-            writer.writeheader()
-            for message in messages:
-                writer.writerow({name: _neutralise(value) for name, value in message.items()})
-
-
-def _neutralise(value: str) -> str:
-    return f"'{value}" if value.startswith(FORMULA_STARTS) else value
 
 
 def _read_message_ids(path: Path) -> list[str]:
