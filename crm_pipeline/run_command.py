@@ -18,7 +18,7 @@ from crm_pipeline.lib.errors import ConfigError, PullError
 from crm_pipeline.lib.examples import is_made, make_example, prepare_example
 from crm_pipeline.lib.fingerprint import fingerprint_ledger
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.ingestion import FeedSpec, load_feeds, replay
+from crm_pipeline.lib.ingestion import FeedSpec, judge, load_feeds, replay
 from crm_pipeline.lib.ingestion.leftovers import sweep_leftovers
 from crm_pipeline.lib.ingestion.pending import has_files, list_pending
 from crm_pipeline.lib.ledger import open_ledger
@@ -76,9 +76,11 @@ def _run(
 
     deployment = Deployment(home=str(home.root))
     feeds = [dg.AssetKey(["feeds", feed.feed]) for feed in news]
-    with open_instance(deployment) as instance:
+    with open_instance(deployment) as instance, ExitStack() as stack:
         if feeds:
-            execute(instance, "ingest_job", only=dg.AssetSelection.assets(*feeds))
+            judge.start(home, CHANNELS)
+            stack.callback(execute, instance, "judge_job")  # whatever comes of the build
+            execute(instance, "take_in_job", only=dg.AssetSelection.assets(*feeds))
         day = resolve_day(deployment, as_of)
         if is_up_to_date(home, settings, date.fromisoformat(day)) and job == "nightly":
             say(f"\nNothing new since the build of {day}: no file, rule, consent or code changed.")

@@ -1,10 +1,10 @@
 """One channel's files as an asset.
 
 Add here: what Dagster is told about an ingestion.
-Not here: how a file is read, checked and kept (``lib/ingestion``).
+Not here: how a file is read, checked and kept (``lib/ingestion``), what Great Expectations says of
+the parts (``defs/landing``).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,9 +12,7 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from crm_pipeline.lib.files import atomic_path
-from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed, load_feed
-from crm_pipeline.lib.ingestion.expectations import validate_parts
+from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed, judge, load_feed
 from crm_pipeline.lib.ingestion.inbox import refused_files
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.pull import pulls_feeding
@@ -22,7 +20,6 @@ from crm_pipeline.resources import Clock, Deployment
 
 BALANCE = "received_equals_written_plus_quarantined"
 REFUSED = "no_file_was_refused"
-EXPECTATIONS = "landing_expectations_hold"
 
 
 class FeedAttributes(BaseModel):
@@ -71,7 +68,6 @@ class ChannelFeed(dg.Component):
             check_specs=[
                 dg.AssetCheckSpec(BALANCE, asset=key, blocking=True),
                 dg.AssetCheckSpec(REFUSED, asset=key),
-                dg.AssetCheckSpec(EXPECTATIONS, asset=key),
             ],
             code_version=spec.contract_hash,
         )
@@ -88,7 +84,7 @@ class ChannelFeed(dg.Component):
             yield dg.MaterializeResult(metadata=_metadata(report))
             yield _balance(report)
             yield _refusals(deployment, spec, report)
-            yield _expectations(deployment, spec, report)
+            judge.tell(spec.feed)
 
         return dg.Definitions(assets=[feed])
 
@@ -128,33 +124,4 @@ def _refusals(deployment: Deployment, spec: FeedSpec, report: FeedReport) -> dg.
         passed=not refused,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"refused": refused},
-    )
-
-
-def _expectations(
-    deployment: Deployment, spec: FeedSpec, report: FeedReport
-) -> dg.AssetCheckResult:
-    """Great Expectations over the parts written now; with none, the last verdict stands."""
-    parts = report.part_paths(deployment.crm_home)
-    verdict = deployment.crm_home.data_docs / spec.feed / "last_verdict.json"
-    told: dict[str, Any] = {"failed": {}, "is_error": False, "expectations": 0}
-    if parts:
-        outcomes = validate_parts(deployment.crm_home, spec, parts)
-        told["failed"] = {o.name: o.unexpected_count for o in outcomes if not o.success}
-        told["is_error"] = any(o.severity == "error" for o in outcomes if not o.success)
-        told["expectations"] = len(outcomes)
-        with atomic_path(verdict) as temporary:
-            temporary.write_text(json.dumps(told), encoding="utf-8")
-    elif verdict.exists():
-        told = json.loads(verdict.read_text(encoding="utf-8"))
-    return dg.AssetCheckResult(
-        check_name=EXPECTATIONS,
-        passed=not told["failed"],
-        severity=(dg.AssetCheckSeverity.ERROR if told["is_error"] else dg.AssetCheckSeverity.WARN),
-        metadata={
-            "new_parts": len(parts),
-            "expectations": told["expectations"],
-            "failed": told["failed"],
-            "data_docs": str(deployment.crm_home.data_docs),
-        },
     )

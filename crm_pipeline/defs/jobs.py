@@ -6,15 +6,39 @@ Not here: when it runs (``schedules.py``, ``sensors.py``) and batches (a journey
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
+from crm_pipeline.lib.ingestion import load_feeds
 from crm_pipeline.partitions import OFFICIAL, business_days
 
 LIMITS = {"dagster/max_runtime": "14400"}  # seconds; a hung run must not hold the queue all day
 
 FEEDS = dg.AssetSelection.groups("channels")
+JUDGED = dg.AssetSelection.checks(
+    *(
+        dg.AssetCheckKey(dg.AssetKey(["feeds", spec.feed]), "landing_expectations_hold")
+        for spec in load_feeds(Path(__file__).parent / "channels")
+    )
+)
 PULLS = dg.AssetSelection.groups("pulls")  # each in its own job: a silent source stops no night
 WAREHOUSE = dg.AssetSelection.all() - FEEDS - PULLS - dg.AssetSelection.groups("outbox")
+
+# `crm run` does the two parts of ingest_job apart: the build need not wait for the verdicts.
+take_in_job = dg.define_asset_job(
+    "take_in_job",
+    selection=FEEDS - JUDGED,
+    description="Takes in what has landed, without Great Expectations.",
+    tags=LIMITS,
+)
+
+judge_job = dg.define_asset_job(
+    "judge_job",
+    selection=JUDGED,
+    description="Great Expectations over the parts that have had no verdict.",
+    tags=LIMITS,
+)
 
 ingest_job = dg.define_asset_job(
     "ingest_job",

@@ -29,6 +29,7 @@ from crm_pipeline.lib.ingestion.conversions import quote
 from crm_pipeline.lib.ingestion.entities import Column
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
 
+VIEWS = "crm_pipeline.lib.ingestion.docs_views"
 LATEST = "9000-01-01"
 LISTED = 1000  # members of a closed list that are looked at; a list that long is wrong anyway
 
@@ -181,10 +182,19 @@ def _with_null(name: str, values: str) -> str:
 # ------------------------------------------------------------------- Great Expectations
 
 
+def warm_up() -> None:
+    """Imports what takes seconds."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations  # noqa: F401
+        import pandas  # noqa: F401
+
+
 def _judge(
     home: CrmHome, spec: FeedSpec, rules: Sequence[Rule], frame: dict[str, list[Any]]
 ) -> list[Any]:
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    warm_up()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx  # takes seconds; only a run with new files pays
@@ -238,12 +248,18 @@ def _publish_docs(context: Any, data_docs: Path, feed: str) -> None:
     fresh = data_docs / f".tmp-{feed}-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(fresh)}
+    page = {"module_name": VIEWS, "class_name": "PageView"}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
     context.add_data_docs_site(
         site_name=feed,
         site_config={
             "class_name": "SiteBuilder",
             "store_backend": backend,
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "site_section_builders": {
+                "expectations": {"view": page},
+                "validations": {"view": page},
+            },
+            "site_index_builder": index | {"view": page | {"class_name": "IndexView"}},
         },
     )
     context.build_data_docs(site_names=[feed])

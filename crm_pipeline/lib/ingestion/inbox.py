@@ -126,6 +126,16 @@ def with_lost_part(home: CrmHome, ledger: sa.Engine, feed: str) -> list[str]:
     )
 
 
+def active_parts(ledger: sa.Engine, feed: str) -> list[str]:
+    """Paths of the parts that count, below the home."""
+    table = inbox_parts
+    query = sa.select(table.c.part_path).where(
+        table.c.feed == feed, table.c.state == "active", table.c.part_path.is_not(None)
+    )
+    with ledger.connect() as connection:
+        return sorted(connection.execute(query).scalars())
+
+
 def refused_files(ledger: sa.Engine, feed: str) -> dict[str, str]:
     """Files refused as a whole and never taken since: first digits of the hash, and why."""
     table = inbox_parts
