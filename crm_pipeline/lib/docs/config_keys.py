@@ -1,7 +1,7 @@
-"""The page that lists every key a feed's YAML may hold.
+"""The page that lists every key the YAML of a feed or a pull source may hold.
 
 Add here: how a JSON schema becomes a page.
-Not here: the keys (``lib/ingestion/feed_spec.py``).
+Not here: the keys (``lib/ingestion/feed_spec.py``, ``lib/pull/spec.py``).
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from typing import Any
 
 from crm_pipeline.lib.docs.markdown import code, heading, table
 from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.pull import PullSpec
 
-SOURCE = "crm_pipeline/lib/ingestion/feed_spec.py"
+SOURCE = "crm_pipeline/lib/ingestion/feed_spec.py and crm_pipeline/lib/pull/spec.py"
+PULL = (
+    "A source that is asked ([pull_sources.md](pull_sources.md)) stands in the file of its feed:"
+    "\n`type: crm_pipeline.components.PullSource` and, below `attributes:`, these keys.\n"
+)
 COLUMNS = ["Key", "Value", "Default", "Meaning", "Example"]
 Schema = dict[str, Any]
 
@@ -30,6 +35,9 @@ def render(root: Path) -> str:
     )
     sections = [_section("Feed", schema)]
     sections += [_section(name, part) for name, part in schema["$defs"].items()]
+    pull = PullSpec.model_json_schema(by_alias=True)
+    sections += [PULL, _section("Pull source", pull)]
+    sections += [_section(name, part) for name, part in pull["$defs"].items()]
     return "\n".join([heading("Settings of a feed", SOURCE), intro, *sections])
 
 
