@@ -1,0 +1,36 @@
+"""One small world for every test of its files.
+
+Add here: what the tests of the world and of its channels share.
+Not here: what one of them alone needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from simulation.__main__ import delivery_parameters
+from simulation.delivery import DeliveryParameters
+from simulation.engine import write_clean
+from simulation.parameters import DEFAULT_CONFIG, WorldParameters, load_parameters
+
+
+@dataclass(frozen=True)
+class SmallWorld:
+    """Clean records and truth of a thousand people in four months."""
+
+    parameters: WorldParameters
+    clean: Path
+    truth: Path
+    rhythm: DeliveryParameters
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
+    root = tmp_path_factory.mktemp("world")
+    parameters = load_parameters(DEFAULT_CONFIG).changed(world__people=1000, world__months=4)
+    write_clean(parameters, root / "clean", root / "truth")
+    rhythm = replace(delivery_parameters(parameters), daily_days=1, late_every_months=2)
+    return SmallWorld(parameters, root / "clean", root / "truth", rhythm)
