@@ -60,8 +60,7 @@ class Csv:
 class Jsonl:
     """One JSON object per line.
 
-    ``leaves_out``: keys without a value are left out instead of null (flat objects only; the first
-    field always stands).
+    ``leaves_out``: keys without a value are left out instead of null.
     """
 
     extension: str = "jsonl"

@@ -222,6 +222,11 @@ def _xlsx_cell(field: Field, cell: str) -> str:
 
 def json_object(fields: Sequence[Field], cell: str = "c") -> str:
     """SQL of a JSON object; headers with dots stand in objects of their own."""
+    return ", ".join(_json_pieces(_tree(fields, cell)))
+
+
+def _tree(fields: Sequence[Field], cell: str) -> dict[str, object]:
+    """The fields by the objects they stand in."""
     tree: dict[str, object] = {}
     for n, field in enumerate(fields):
         *folders, name = field.header.split(".")
@@ -229,22 +234,23 @@ def json_object(fields: Sequence[Field], cell: str = "c") -> str:
         for folder in folders:
             place = place.setdefault(folder, {})  # type: ignore[assignment]
         place[name] = (field, f"{cell}{n}")
-    return ", ".join(_json_pieces(tree))
+    return tree
 
 
 def _sparse_object(fields: Sequence[Field]) -> str:
-    """SQL of a flat object without the keys that have no value: ``concat`` leaves out nulls."""
-    first, *others = fields
-    pieces = [literal(f'{{"{first.header}": '), _json_cell(first, "c0")]
-    for n, field in enumerate(others, 1):
-        before = f', "{field.header}": '
-        if field.kind in ("number", "raw"):
-            pieces.append(f"{literal(before)} || c{n}")
-        elif field.kind == "text":
-            pieces.append(f"""{literal(before + '"')} || c{n} || '"'""")
+    """SQL of a JSON object without the keys that have no value: ``concat_ws`` leaves out nulls."""
+    return _sparse_pieces(_tree(fields, "c"))
+
+
+def _sparse_pieces(tree: dict[str, object]) -> str:
+    pieces = []
+    for name, inner in tree.items():
+        key = literal(f'"{name}": ')
+        if isinstance(inner, dict):
+            pieces.append(f"{key} || {_sparse_pieces(inner)}")
         else:
-            pieces.append(f"{literal(before)} || cast(to_json(c{n}) as varchar)")
-    return ", ".join([*pieces, literal("}")])
+            pieces.append(f"{key} || {_filled_cell(*inner)}")  # type: ignore[misc]
+    return f"'{{' || concat_ws(', ', {', '.join(pieces)}) || '}}'"
 
 
 def _json_pieces(tree: dict[str, object]) -> list[str]:
@@ -259,8 +265,13 @@ def _json_pieces(tree: dict[str, object]) -> list[str]:
 
 
 def _json_cell(field: Field, cell: str) -> str:
+    return f"coalesce({_filled_cell(field, cell)}, 'null')"
+
+
+def _filled_cell(field: Field, cell: str) -> str:
+    """SQL of a JSON value; null where there is none."""
     if field.kind in ("number", "raw"):
-        return f"coalesce({cell}, 'null')"
+        return cell
     if field.kind == "text":
-        return f"""coalesce('"' || {cell} || '"', 'null')"""
-    return f"coalesce(cast(to_json({cell}) as varchar), 'null')"
+        return f"""'"' || {cell} || '"'"""
+    return f"cast(to_json({cell}) as varchar)"

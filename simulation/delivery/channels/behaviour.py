@@ -135,7 +135,7 @@ DOUYIN_LIVE_EVENTS = FeedWriter(
     feed="douyin_live_events",
     channel="douyin",
     entity="events",
-    format=Jsonl(),
+    format=Jsonl(leaves_out=True),
     event_time="occurred_at",
     key=("event_id",),
     cadence="large",
@@ -325,7 +325,7 @@ COMMUNITY_POSTS = FeedWriter(
     feed="community_posts",
     channel="community",
     entity="community_posts",
-    format=Jsonl(),
+    format=Jsonl(leaves_out=True),
     event_time="posted_at",
     key=("post_id",),
     fields=(
@@ -376,7 +376,7 @@ IOT_USAGE = FeedWriter(
     feed="iot_usage",
     channel="iot",
     entity="device_usage",
-    format=Jsonl(),
+    format=Jsonl(leaves_out=True),
     event_time="measured_at",
     key=("device_id", "metric"),
     fields=(
