@@ -74,6 +74,8 @@ def _control(spec: FeedSpec, said: Any) -> Control:
         raise ValueError("sums is no object")
     names = {str(mapping.source): name for name, mapping in spec.columns.items() if mapping.source}
     found: dict[str, Decimal] = {}
+    if not summed_columns(spec):  # a second feed of the file reads who, the first how much
+        sums = {}
     for column, total in sums.items():
         name = names.get(column, column)
         if name not in summed_columns(spec):

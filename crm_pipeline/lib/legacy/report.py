@@ -122,21 +122,22 @@ def describe(found: Reconciliation) -> dict[str, Any]:
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
-    sums = {name: _text(total) for name, total in figures.sums.items()}
+    sums = {name: _text(name, total) for name, total in figures.sums.items()}
     return {"records": figures.records, "distinct_keys": figures.keys, "sums": sums}
 
 
 def _control(control: Control | None) -> dict[str, Any] | None:
     if control is None:
         return None
-    sums = {name: _text(total) for name, total in control.sums.items()}
+    sums = {name: _text(name, total) for name, total in control.sums.items()}
     return {"records": control.records, "distinct_keys": control.distinct_keys, "sums": sums}
 
 
-def _text(number: Decimal) -> str:
-    """Every digit that is there, and two behind the point at least."""
+def _text(column: str, number: Decimal) -> str:
+    """Every digit that is there; of money two behind the point at least."""
     whole, _, rest = f"{number:f}".partition(".")
-    return f"{whole}.{rest.rstrip('0').ljust(2, '0')}"
+    rest = rest.rstrip("0").ljust(2 if column.endswith("_amount") else 0, "0")
+    return f"{whole}.{rest}" if rest else whole
 
 
 def _lines(found: Reconciliation) -> Iterator[str]:
@@ -152,7 +153,7 @@ def _lines(found: Reconciliation) -> Iterator[str]:
 
 
 def _file_lines(found: Reconciliation, file: FileResult) -> Iterator[str]:
-    yield f"\n## File {file.file_id}\n"
+    yield f"## File {file.file_id}\n"
     if file.refused:
         yield f"Refused as a whole: {file.refused}"
         return
@@ -164,8 +165,8 @@ def _file_lines(found: Reconciliation, file: FileResult) -> Iterator[str]:
     yield _line("distinct keys", declared.distinct_keys, [str(side.keys) for side in sides])
     for name in found.columns:
         said = declared.sums.get(name)
-        sums = [_text(side.sums.get(name, Decimal(0))) for side in sides]
-        yield _line(name, None if said is None else _text(said), sums)
+        sums = [_text(name, side.sums.get(name, Decimal(0))) for side in sides]
+        yield _line(name, None if said is None else _text(name, said), sums)
     if file.total_lines:
         yield f"\nTotal lines of the source, which are no records: {file.total_lines}."
     for name, count in file.unreadable.items():

@@ -316,6 +316,15 @@ def test_control_totals_that_cannot_be_understood_are_an_error(
 
 
 @pytest.mark.requirement("ING-8")
+def test_the_second_feed_of_the_file_is_held_to_records_and_keys(tmp_path: Path) -> None:
+    accounts = next(feed for feed in load_feeds(CHANNELS) if feed.feed == "legacy_accounts")
+    legacy = Import(tmp_path, accounts)
+    legacy.deliver(line("K1"), line("K2"), control={"records": 3, "sums": {SPEND: "2469.00"}})
+    (finding,) = legacy.reconcile().findings
+    assert finding.endswith("records: 3 declared, 2 in the file")
+
+
+@pytest.mark.requirement("ING-8")
 def test_no_delivery_is_told_as_such(legacy: Import) -> None:
     report = write_report(legacy.home, legacy.reconcile()).read_text(encoding="utf-8")
     assert "No file has been delivered." in report
