@@ -65,7 +65,7 @@ def run_campaigns(
     rank = rank_within(past.person) + 1
     parts: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
     quiet_from = people.cast.quiet_from(end_at)
-    for number, journey in enumerate(settings.journeys):
+    for index, journey in enumerate(settings.journeys):
         if journey.name in moments:
             person, at = moments[journey.name]
         else:
@@ -73,24 +73,26 @@ def run_campaigns(
         keep = (rng.random(len(person)) < journey.share_of_triggers) & (at < quiet_from[person])
         keep &= at >= people.joined_at[person]
         person, at = person[keep], at[keep]
-        at = at // DAY * DAY + rng.integers(9 * 3600, 20 * 3600, len(at))
+        at = _sending_times(rng, at, is_answer=journey.name in moments)
         orders_before = np.searchsorted(key, person * 2**34 + at) - np.searchsorted(
             key, person * 2**34
         )
         segment = np.searchsorted([2, 5], orders_before, side="right")
-        way = WAYS.index(journey.way)
+        way_number = WAYS.index(journey.way)
         known = np.array([name in journey.effects for name in SEGMENTS])[segment]
-        keep = known & permissions.allows(person, np.full(len(person), way), at)
+        keep = known & permissions.allows(person, np.full(len(person), way_number), at)
         keep &= at < end_at
         person, at, segment = person[keep], at[keep], segment[keep]
-        parts.append((np.full(len(person), number), segment, person, at, np.full(len(at), way)))
-    journey_, segment, person, at, way = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
+        ways = np.full(len(person), way_number)
+        parts.append((np.full(len(person), index), segment, person, at, ways))
+    numbers, segment, person, at, way = (
+        np.concatenate([part[place] for part in parts]) for place in range(5)
     )
-    order = np.lexsort((journey_, person, at))
-    journey_, segment, person, at, way = (c[order] for c in (journey_, segment, person, at, way))
+    order = np.lexsort((numbers, person, at))
+    numbers, segment, person = numbers[order], segment[order], person[order]
+    at, way = at[order], way[order]
     held_out = rng.random(len(person)) < settings.holdout_share
-    reaction = react_to(world.parameters, rng, journey_, segment, at, way, ~held_out)
+    reaction = react_to(world.parameters, rng, numbers, segment, at, way, ~held_out)
     brings = (reaction.order_at > 0) & (reaction.order_at < end_at)
     reaction.order_at = np.where(brings, reaction.order_at, 0)
     rows = np.flatnonzero(brings)
@@ -102,10 +104,21 @@ def run_campaigns(
     extra.complains[:] = False
     extra.message[:] = rows
     every = Orders.together([organic, extra]).by_time()
-    messages = Messages(journey_, segment, person, at, way, held_out, reaction,
+    messages = Messages(numbers, segment, person, at, way, held_out, reaction,
                         np.zeros(len(person), bool))  # fmt: skip
     messages.ordered_anyway = _orders_anyway(world, every, messages)
     return every, messages
+
+
+def _sending_times(rng: np.random.Generator, trigger: Ints, *, is_answer: bool) -> Ints:
+    """When a message goes out: an answer at once, others some time of the day; never at night."""
+    midnight, hour = trigger // DAY * DAY, trigger % DAY
+    morning = midnight + 9 * 3600 + rng.integers(0, 3600, len(trigger))
+    if is_answer:
+        at = np.where(hour < 8 * 3600, morning, trigger)
+        return np.where(hour > 21 * 3600, morning + DAY, at)
+    slot = midnight + rng.integers(9 * 3600, 20 * 3600, len(trigger))
+    return np.where(slot < trigger, slot + DAY, slot)
 
 
 def _orders_anyway(world: World, orders: Orders, messages: Messages) -> Flags:
@@ -149,9 +162,9 @@ def _triggers(
     if journey == "birthday_care":
         return _birthdays(world, people)
     if journey == "festival_care":
-        days = list(range(20, calendar.days, 60))
-        who = np.tile(np.arange(len(people)), len(days))
-        return who, np.repeat([calendar.start_at + n * DAY for n in days], len(people))
+        starts = list(range(20, calendar.days, 60))
+        who = np.tile(np.arange(len(people)), len(starts))
+        return who, np.repeat([calendar.start_at + n * DAY for n in starts], len(people))
     if journey == "weather_care":
         return _under_alerts(world, people)
     raise ConfigError(

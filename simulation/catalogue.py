@@ -117,7 +117,8 @@ class Catalogue:
         self.labels = pa.array([CATEGORIES[c].label for c in self.category])
         self.brands = pa.array([_BRANDS[(7 * c + n // 5) % len(_BRANDS)] for c, n in zip(
             self.category, rank, strict=True)])  # fmt: skip
-        self.names = pa.array([self._name(c, n) for c, n in zip(self.category, rank, strict=True)])
+        places = zip(self.category.tolist(), rank.tolist(), strict=True)
+        self.names = pa.array([self._name(c, n) for c, n in places])
         self.is_out = self._stock_outs(parameters, calendar)
 
     def _name(self, category: int, rank: int) -> str:

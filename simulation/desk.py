@@ -114,9 +114,9 @@ def _write_tickets(
     priority = np.where(kind == 1, 2 + (rng.random(count) < 0.2), 1)
     agent = codes("AG", rng.integers(1, 40, count), digits=3)
     texts = (*_COMPLAINTS, *_ASKS, *_RETURNS)
-    stages = ((opened, 0), (resolved, 2), (closed, 3))
+    stages = [(opened, 0), (resolved, 2), (closed, 3)]
     if stays_open:
-        stages = ((opened, 0), (responded, 1))
+        stages = [(opened, 0), (responded, 1)]
     for stage, (when, status) in enumerate(stages):
         seen = responded <= when
         done = status >= 2

@@ -100,7 +100,8 @@ def planted_sessions(world: World, people: People, channel: int) -> Sessions:
     cast, end_at = people.cast, world.calendar.end_at
     goods, today = world.catalogue, end_at - DAY
     usual = world.scarce_product - 2
-    parts: list[Sessions] = []
+    nobody = np.zeros(0, np.int64)
+    parts = [Sessions(nobody, nobody, nobody, np.zeros(0, bool))]
 
     def add(who: Flags, at: float, product: int, fills_cart: bool) -> None:
         person = np.flatnonzero(who)
@@ -123,8 +124,6 @@ def planted_sessions(world: World, people: People, channel: int) -> Sessions:
             add(cast.plays("vip_preorder"), 20.5 - 24 * day, premium, False)
     if channel == MINI:
         add(cast.meets("duplicate"), 10.6, usual, True)
-    if not parts:
-        parts.append(Sessions(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0, bool)))
     return Sessions(
         np.concatenate([p.person for p in parts]), np.concatenate([p.at for p in parts]),
         np.concatenate([p.product for p in parts]), np.concatenate([p.fills_cart for p in parts]),

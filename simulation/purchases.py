@@ -170,7 +170,7 @@ def _channels(people: People, person: Ints, at: Ints, uniform: Floats) -> Ints:
     open_now = people.has_account[person, :shops] & (
         people.registered_at[person, :shops] <= at[:, None]
     )
-    weights = open_now * np.where(_OWN_SHOPS, 1.2, 1.0)
+    weights = open_now.astype(np.float64) * np.where(_OWN_SHOPS, 1.2, 1.0)
     return pick(uniform, weights)
 
 

@@ -194,8 +194,13 @@ def _write_sessions(
     reached = np.cumsum(gaps)
     first = (np.cumsum(size) - size)[session]
     at = start[session] + reached - reached[first]
-    last = size[session] - 1
     u = rng.random(total)
+    # In the order of time from here on: texts are dear to move.
+    order = np.argsort(at, kind="stable")
+    order = order[: int(np.searchsorted(at[order], world.calendar.end_at))]
+    session, place, at, gaps, u = session[order], place[order], at[order], gaps[order], u[order]
+    total = len(session)
+    last = size[session] - 1
     what = _what_happens(kind[session], place, last, u, removes[session], login_at[session])
     known = ~anonymous[session] & (place >= login_at[session])
     own = np.array([_TYPE[name] for name in ("cart_added", "cart_removed", "favourite_added",

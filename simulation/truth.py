@@ -38,6 +38,28 @@ __all__ = [
 ]
 
 
+_EFFECTS = pa.schema(
+    [
+        ("journey", pa.string()),
+        ("segment", pa.string()),
+        ("window_days", pa.int64()),
+        ("order_chance", pa.float64()),
+        ("baseline_rate", pa.float64()),
+        ("true_effect", pa.float64()),
+        ("sent_count", pa.int64()),
+        ("holdout_count", pa.int64()),
+    ]
+)
+_SEQUENCES = pa.schema(
+    [
+        ("first_category", pa.string()),
+        ("then_category", pa.string()),
+        ("within_days", pa.int64()),
+        ("added_probability", pa.float64()),
+    ]
+)
+
+
 class TruthSink:
     """Collects the chunks of each table and joins them into ``<folder>/<name>.parquet``."""
 
@@ -138,7 +160,7 @@ def effects_truth(parameters: WorldParameters, messages: pa.Table) -> pa.Table:
                     "holdout_count": int((mine & held).sum()),
                 }
             )
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows, _EFFECTS)
 
 
 def sequences_truth(parameters: WorldParameters) -> pa.Table:
@@ -153,7 +175,8 @@ def sequences_truth(parameters: WorldParameters) -> pa.Table:
                 "added_probability": s.probability,
             }
             for s in parameters.sequences
-        ]
+        ],
+        _SEQUENCES,
     )
 
 
