@@ -1,0 +1,236 @@
+"""A small world through the door and staging, held against its planted truth."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from crm_pipeline.lib.docs.entity_pages import CHANNELS
+from crm_pipeline.lib.ingestion import ingest_feed, load_feeds
+from crm_pipeline.lib.ingestion.entities import empty_relations
+from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, open_warehouse
+from crm_pipeline.resources import Deployment
+from simulation.__main__ import main as simulate
+from simulation.parameters import DEFAULT_CONFIG
+from simulation.scenarios import JOURNEYS, OUTCOMES, make_cast
+from tests import dbt_support
+from tests.integration import last_day
+
+ROOT = Path(__file__).resolve().parents[2]
+PEOPLE = 300
+LAST_DAY = dt.date(2026, 6, 30)
+ARRIVED = dt.datetime(2026, 7, 20)  # noqa: DTZ001 - inbox times are UTC without a zone
+# Staging, its balances and the timeline: what the world's truth can be held against.
+BUILT = (
+    "path:models/staging", "path:models/ops", "+customer_timeline", "int_accounts_seen",
+    "int_reporting_rates",
+)  # fmt: skip
+# Its test needs the customers, which identity makes later.
+LEFT_OUT = ("build", "assert_every_seen_account_has_a_customer", "resource_type:unit_test")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo world with few people and few, larger files, ingested and staged."""
+    work = tmp_path_factory.mktemp("world")
+    numbers = yaml.safe_load(DEFAULT_CONFIG.read_text("utf-8"))
+    numbers["delivery"] |= {"daily_days": 1, "months_per_large_file": 3, "months_per_small_file": 9}
+    (work / "world.yaml").write_text(yaml.safe_dump(numbers, allow_unicode=True), "utf-8")
+    made = simulate(
+        ["--home", str(work), "--config", str(work / "world.yaml"), "--people", str(PEOPLE)]
+    )
+    assert made == 0
+    (work / "settings.env").write_text("CRM_EXAMPLE=world\n", encoding="utf-8")
+    deployment = Deployment(home=str(work))
+    for feed in load_feeds(ROOT / CHANNELS):
+        ingest_feed(
+            deployment.crm_home,
+            deployment.ledger,
+            feed,
+            deployment.crm_home.landing,
+            received_at=ARRIVED,
+            post_consents=deployment.post_consents,
+        )
+    home = deployment.crm_home
+    snapshot = export_snapshot(deployment.ledger, home.snapshots / "world")
+    with open_warehouse(home.warehouse) as connection:
+        create_source_views(connection, home, snapshot, empty_relations())
+    dbt_support.build(
+        home.warehouse, work / "dbt", "--select", *BUILT, "--exclude", *LEFT_OUT,
+        as_of_date=LAST_DAY.isoformat(),
+    )  # fmt: skip
+    return work
+
+
+@pytest.fixture(scope="module")
+def truth(world: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, with the truth's tables and the views of ``last_day`` beside it."""
+    with duckdb.connect(str(world / "warehouse" / "crm.duckdb"), read_only=True) as connection:
+        for path in (world / "truth").glob("*.parquet"):
+            connection.execute(f"create temp view {path.stem} as from read_parquet('{path}')")
+        for name, query in last_day.VIEWS.items():
+            connection.execute(f"create temp table {name} as {on_last_day(query)}")
+        connection.execute(
+            f"create temp table birthdays as {on_last_day(last_day.JOURNEYS['birthday_care'])}"
+        )
+        yield connection
+
+
+def on_last_day(query: str) -> str:
+    return query.replace("{last}", f"date '{LAST_DAY}'")
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return connection.execute(query).fetchall()
+
+
+@pytest.mark.requirement("ING-4")
+def test_every_feed_balances_and_every_feed_delivered(truth: duckdb.DuckDBPyConnection) -> None:
+    unbalanced = """
+        from ops.feed_balance
+        where received_count <> accepted_count + quarantined_count + duplicate_count
+            or least(accepted_count, quarantined_count, duplicate_count) < 0
+    """
+    assert rows(truth, unbalanced) == []
+    accepted = dict(
+        rows(truth, "select feed, sum(accepted_count) from ops.feed_balance group by feed")
+    )
+    planted = {feed for (feed,) in rows(truth, "select distinct feed from defects")}
+    silent = {feed for feed in planted if not accepted.get(feed)}
+    assert silent == set()
+
+
+FOUND_BY_OUTCOME = {
+    "duplicate": """
+        select feed, '', sum(duplicate_count) from ops.feed_balance
+        group by feed having sum(duplicate_count) > 0
+    """,
+    "quarantined": """
+        select feed, reason_code, sum(record_count) from ops.quarantine_summary
+        group by feed, reason_code
+    """,
+    "refused": """
+        select feed, reason_code, count(*) from ledger.inbox_files
+        where state = 'refused' group by feed, reason_code
+    """,
+}
+
+
+@pytest.mark.requirement("SRV-5")
+@pytest.mark.parametrize("outcome", FOUND_BY_OUTCOME)
+def test_every_planted_defect_ends_where_it_should_and_nothing_else_does(
+    truth: duckdb.DuckDBPyConnection, outcome: str
+) -> None:
+    unit = "files" if outcome == "refused" else "records"
+    planted = rows(
+        truth,
+        f"""
+        select feed, coalesce(reason_code, ''), sum(count) from defects
+        where outcome = '{outcome}' and unit = '{unit}' group by all
+        """,
+    )
+    assert planted
+    assert sorted(rows(truth, FOUND_BY_OUTCOME[outcome])) == sorted(planted)
+
+
+@pytest.mark.requirement("SRV-5")
+def test_the_same_bytes_again_are_known_and_counted_once(truth: duckdb.DuckDBPyConnection) -> None:
+    [(again,)] = rows(truth, "select sum(count) from defects where kind = 'file_again'")
+    assert again > 0
+    repeated = """
+        select feed, file_sha256 from ledger.inbox_files group by all having count(*) > 1
+    """
+    assert rows(truth, repeated) == []
+
+
+@pytest.mark.requirement("SRV-5")
+def test_the_accounts_seen_are_the_accounts_of_the_truth(truth: duckdb.DuckDBPyConnection) -> None:
+    account = "channel, source_customer_id"
+    seen, real = "intermediate.int_accounts_seen", "identity"
+    for one, other in ((seen, real), (real, seen)):
+        query = f"select {account} from {one} except select {account} from {other}"
+        assert rows(truth, query) == [], f"in {one}, not in {other}"
+
+
+@pytest.mark.requirement("CUS-2")
+def test_the_timeline_holds_every_accepted_record_of_an_account(
+    truth: duckdb.DuckDBPyConnection,
+) -> None:
+    staged = """
+        select 'events' as entity, count(*) as n from staging.stg_events
+        where source_customer_id is not null
+        union all
+        select 'orders', count(*) from staging.stg_orders where source_customer_id is not null
+        union all
+        select 'order_lines', count(*) from staging.stg_order_lines
+        where source_customer_id is not null
+        union all
+        select 'message_receipts', count(*) from staging.stg_message_receipts
+        where source_customer_id is not null
+        union all
+        select 'reviews', count(*) from staging.stg_reviews where source_customer_id is not null
+        union all
+        select 'consents', count(*) from staging.stg_consents
+    """
+    expected = dict(rows(truth, staged))
+    told = dict(
+        rows(truth, "select entity, sum(touch_count) from marts.customer_timeline group by entity")
+    )
+    assert {entity: told[entity] for entity in expected} == expected
+    assert min(expected.values()) > 0
+
+
+@pytest.mark.bad_input("B48")
+def test_foreign_orders_have_a_rate_on_every_day(truth: duckdb.DuckDBPyConnection) -> None:
+    [(foreign,)] = rows(truth, "select count(*) from staging.stg_orders where currency <> 'CNY'")
+    assert foreign > 0
+    assert rows(truth, "from ops.unconverted_amounts") == []
+
+
+def test_the_demo_is_large_enough_for_twenty_candidates_of_each_journey() -> None:
+    numbers = yaml.safe_load(DEFAULT_CONFIG.read_text("utf-8"))
+    people, planned = numbers["world"]["people"], numbers["scenarios"]
+    cast = make_cast(
+        0, people, people, planned["candidates_per_journey"], planned["cases_per_outcome"]
+    )
+    assert min(cast.plays(journey).sum() for journey in JOURNEYS) >= 20
+    assert min(cast.meets(outcome).sum() for outcome in OUTCOMES) >= 1
+
+
+@pytest.mark.requirement("SRV-5")
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_the_last_day_holds_the_candidates_of_a_journey(
+    truth: duckdb.DuckDBPyConnection, journey: str
+) -> None:
+    planted = set(
+        rows(
+            truth,
+            "select channel, source_customer_id from journey_candidates "
+            f"where journey = '{journey}'",
+        )
+    )
+    found = set(rows(truth, on_last_day(last_day.JOURNEYS[journey])))
+    assert planted
+    assert planted - found == set()
+
+
+@pytest.mark.requirement("SRV-5")
+@pytest.mark.parametrize("outcome", last_day.OUTCOMES)
+def test_the_last_day_holds_a_case_of_an_outcome(
+    truth: duckdb.DuckDBPyConnection, outcome: str
+) -> None:
+    planted = set(
+        rows(
+            truth,
+            f"select channel, source_customer_id from outcome_cases where outcome = '{outcome}'",
+        )
+    )
+    found = set(rows(truth, on_last_day(last_day.OUTCOMES[outcome])))
+    assert planted
+    assert planted - found == set()
