@@ -4,7 +4,14 @@ Add here: reconciliation and reject files of a legacy import.
 Not here: reading its files (the door does), what its customers become (dbt).
 """
 
-from crm_pipeline.lib.legacy.reconcile import FileResult, Reconciliation, reconcile_feed
-from crm_pipeline.lib.legacy.report import write_report
+from crm_pipeline.lib.legacy.reconcile import FileResult, Reconciliation, inputs_of, reconcile_feed
+from crm_pipeline.lib.legacy.report import last_findings, write_report
 
-__all__ = ["FileResult", "Reconciliation", "reconcile_feed", "write_report"]
+__all__ = [
+    "FileResult",
+    "Reconciliation",
+    "inputs_of",
+    "last_findings",
+    "reconcile_feed",
+    "write_report",
+]

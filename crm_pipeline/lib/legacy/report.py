@@ -56,6 +56,15 @@ def write_report(home: CrmHome, found: Reconciliation) -> Path:
     return target
 
 
+def last_findings(home: CrmHome, feed: str, inputs: str) -> list[str] | None:
+    """What the report of the same inputs found, if there is one: nights cost what is new."""
+    try:
+        said = json.loads((folder_of(home) / f"{feed}.json").read_text(encoding="utf-8"))
+        return [str(text) for text in said["findings"]] if said["inputs"] == inputs else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -104,6 +113,8 @@ def describe(found: Reconciliation) -> dict[str, Any]:
         "feed": found.feed,
         "entity": found.entity,
         "matches": found.matches,
+        "findings": found.findings,
+        "inputs": found.inputs,
         "files": [
             {
                 "file": file.file_id,
@@ -148,6 +159,7 @@ def _lines(found: Reconciliation) -> Iterator[str]:
     yield from (f"- {finding}" for finding in found.findings)
     for file in found.files:
         yield from _file_lines(found, file)
+        yield ""
     if not found.files:
         yield "No file has been delivered."
 

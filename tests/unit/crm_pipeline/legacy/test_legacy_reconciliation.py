@@ -21,7 +21,13 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import FeedSpec, ingest_feed, load_feeds
 from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.ledger.schema import inbox_parts
-from crm_pipeline.lib.legacy import Reconciliation, reconcile_feed, write_report
+from crm_pipeline.lib.legacy import (
+    Reconciliation,
+    inputs_of,
+    last_findings,
+    reconcile_feed,
+    write_report,
+)
 from crm_pipeline.lib.legacy.raw_figures import read_number
 from crm_pipeline.lib.legacy.report import COLUMNS
 
@@ -313,6 +319,25 @@ def test_control_totals_that_cannot_be_understood_are_an_error(
     legacy.deliver(line("K1"), control=control)
     with pytest.raises(ConfigError, match="control totals cannot be understood"):
         legacy.reconcile()
+
+
+@pytest.mark.requirement("ING-8")
+def test_equal_inputs_are_not_counted_again_and_others_are(legacy: Import) -> None:
+    def known() -> list[str] | None:
+        inputs = inputs_of(legacy.ledger, legacy.spec, legacy.landing)
+        return last_findings(legacy.home, legacy.spec.feed, inputs)
+
+    legacy.deliver(line("K1"), control={"records": 2})
+    assert known() is None
+    write_report(legacy.home, legacy.reconcile())
+    (finding,) = known() or []
+    assert finding.endswith("records: 2 declared, 1 in the file")
+    (legacy.inbox / f"{NAME}.control.json").write_text('{"records": 1}')
+    assert known() is None, "the source has corrected what it declares"
+    write_report(legacy.home, legacy.reconcile())
+    assert known() == []
+    legacy.deliver(line("K1"), line("K2"), name="legacy_customers_20250102T090000.csv")
+    assert known() is None, "a new file"
 
 
 @pytest.mark.requirement("ING-8")
