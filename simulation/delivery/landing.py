@@ -7,6 +7,7 @@ Not here: a format (``files``), a rhythm (``plan``), a kind of damage (``defects
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -16,13 +17,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from crm_pipeline.lib.ingestion.entities import Entity, entity_named
 from simulation.delivery import clean
 from simulation.delivery.channels import all_feeds
 from simulation.delivery.clean import Share
 from simulation.delivery.damage import Changes, Log, Planter, Record, generator
-from simulation.delivery.defects import Defect, ExtraLine, FileDefect
+from simulation.delivery.defects import Correction, Defect, ExtraLine, FileDefect
 from simulation.delivery.feed_writer import Csv, FeedWriter, Parquet, Xlsx
 from simulation.delivery.files import line_sql, open_sink
 from simulation.delivery.plan import Delivery, DeliveryParameters, deliveries
@@ -93,10 +94,10 @@ def write_landing(
     """
     landed, log = Landed(), Log()
     work_dir.mkdir(parents=True, exist_ok=True)
-    for writer in all_feeds() if feeds is None else feeds:
-        periods = clean.periods_of(clean_dir, writer.feed)
-        if periods:
-            with _connection(parameters, work_dir) as connection:
+    with _connection(parameters, work_dir) as connection:
+        for writer in all_feeds() if feeds is None else feeds:
+            periods = clean.periods_of(clean_dir, writer.feed)
+            if periods:
                 job = _FeedJob(connection, writer, parameters, seed, log, landed)
                 job.run(clean_dir, periods, landing_dir, work_dir)
     landed.defects = _defect_table(log)
@@ -174,6 +175,7 @@ class _FeedJob:
         self.max_rows = XLSX_ROWS if isinstance(writer.format, Xlsx) else writer.max_rows
         self.carried: list[Record] = []
         self.schema: pa.Schema | None = None
+        self.lost: tuple[Counter[tuple[str, str]], ...] = (Counter(), Counter())
 
     def run(
         self, clean_dir: Path, periods: clean.Periods, landing_dir: Path, work_dir: Path
@@ -189,14 +191,13 @@ class _FeedJob:
         ends = self._extra_lines([share.delivery.number for share in found])
         folder = landing_dir / writer.landing_folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._create_accounts()
         for share in found:
             clean.load_batch(self.connection, writer, share, periods, others, plan, zone)
             is_last = share is found[-1]
             turn = share.delivery.number
             paths = self._write(share, folder, ends.get(turn, ()), is_last=is_last)
             self._write_bad(share.delivery, folder, paths, bad.get(turn, ()))
-        self._keep_accounts(work_dir)
+        self._keep_accounts(work_dir, clean_dir)
 
     # -------------------------------------------------------------------------- good files
 
@@ -238,7 +239,7 @@ class _FeedJob:
         tail: Sequence[pa.Table],
         has_tail: bool,
     ) -> int:
-        reader = self.connection.sql(
+        reader = self.connection.execute(
             f"select rn, {self._content()} from ({self._cells_sql()}) "
             f"where rn > {start} and rn <= {stop}"
         ).to_arrow_reader(ROWS)
@@ -279,7 +280,9 @@ class _FeedJob:
 
     def _changes(self, turn: int) -> Changes:
         empty = "and nested_count > 0" if self.writer.nested else ""
-        spare = self.connection.sql(
+        if self.parameters.defect_rate == 0:
+            return Changes()
+        spare = self.connection.execute(
             f"select rn from batch where not coalesce(is_protected, false) {empty} order by rn"
         ).fetchnumpy()["rn"]
         chosen = self.planter.choose(turn, np.asarray(spare))
@@ -288,7 +291,7 @@ class _FeedJob:
         listed = ", ".join(str(number) for number in sorted(chosen))
         records = self._records(f"where rn in ({listed})")
         older = {}
-        if self.writer.is_versioned:
+        if any(isinstance(defect, Correction) for defect in chosen.values()):
             older = self._records(f"where rn in ({listed})", "updated_at - interval 1 second")
         cells = {number: record.cells for number, record in older.items()}
         return self.planter.apply(chosen, records, cells)
@@ -325,7 +328,7 @@ class _FeedJob:
         """Of the rows as they come from the engine."""
         if self.schema is None:
             query = f"select rn, {self._content()} from ({self._cells_sql()}) limit 0"
-            self.schema = self.connection.sql(query).to_arrow_table().schema
+            self.schema = self.connection.execute(query).to_arrow_table().schema
         return self.schema
 
     def _lines(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -405,44 +408,69 @@ class _FeedJob:
 
     # ---------------------------------------------------------------------------- accounts
 
-    def _create_accounts(self) -> None:
-        for n, _ in enumerate((self.writer.feed, *self.writer.siblings)):
-            self.connection.execute(
-                f"create or replace temp table accounts{n} "
-                "(channel varchar, source_customer_id varchar)"
-            )
+    def _has_accounts(self, entity: Entity) -> bool:
+        return "source_customer_id" in entity.column_names
 
     def _note_accounts(self, changes: Changes) -> None:
-        """Remembers whose records were written without a defect."""
-        names = self.writer.contract.column_names
-        if "source_customer_id" not in names:
+        """Remembers whose records were lost."""
+        if not self._has_accounts(self.writer.contract):
             return
-        channel = literal(self.writer.channel)
-        if "account_channel" in names:
-            channel = f"coalesce(account_channel, {channel})"
-        for n, damaged in enumerate((changes.damaged, changes.damaged_beside)):
-            if n > len(self.writer.siblings):
-                break
-            spoiled = ", ".join(str(number) for number in damaged) or "-1"
-            held = "and nested_count > 0" if n else ""
-            self.connection.execute(f"""
-                insert into accounts{n}
-                select distinct {channel} as channel, source_customer_id from batch
-                where source_customer_id is not null and rn not in ({spoiled}) {held}
-                except select channel, source_customer_id from accounts{n}
-            """)
+        channel = _account_channel(self.writer, self.writer.contract)
+        for lost, damaged in zip(self.lost, (changes.damaged, changes.damaged_beside), strict=True):
+            if not damaged:
+                continue
+            listed = ", ".join(str(number) for number in damaged)
+            rows = self.connection.execute(
+                f"select rn, {channel}, source_customer_id from batch where rn in ({listed})"
+            ).fetchall()
+            for number, account_channel, customer in rows:
+                lost[account_channel, customer] += damaged[number]
 
-    def _keep_accounts(self, work_dir: Path) -> None:
-        folder = work_dir / "accounts"
+    def _keep_accounts(self, work_dir: Path, clean_dir: Path) -> None:
+        """Writes the accounts with more records than were lost."""
+        writer, folder = self.writer, work_dir / "accounts"
         folder.mkdir(parents=True, exist_ok=True)
-        for n, feed in enumerate((self.writer.feed, *self.writer.siblings)):
-            table = self.connection.sql(
-                f"select distinct * from accounts{n} order by all"
-            ).to_arrow_table()
-            if table.num_rows:
-                path = folder / f"{feed}.parquet"
-                pq.write_table(table, path)
-                self.landed.account_files[feed] = path
+        others = [other for other in (writer.nested, writer.beside) if other]
+        read = [(writer.feed, writer.contract)]
+        read += [(other.feed, entity_named(other.entity)) for other in others]
+        for (feed, entity), lost in zip(read, self.lost, strict=False):
+            if not self._has_accounts(entity):
+                continue
+            files = [f for names in clean.periods_of(clean_dir, feed).values() for f in names]
+            keys = list(lost)
+            self.connection.register("lost", pa.table({
+                "channel": pa.array([channel for channel, _ in keys], pa.string()),
+                "source_customer_id": pa.array([customer for _, customer in keys], pa.string()),
+                "records": pa.array([lost[key] for key in keys], pa.int64()),
+            }))  # fmt: skip
+            path = folder / f"{feed}.parquet"
+            self.connection.execute(f"""
+                copy (
+                    with counted as (
+                        select
+                            {_account_channel(writer, entity)} as channel,
+                            source_customer_id,
+                            count(*) as records
+                        from ({clean.source_sql(entity, files)})
+                        where source_customer_id is not null
+                        group by all
+                    )
+                    select channel, source_customer_id
+                    from counted anti join lost using (channel, source_customer_id, records)
+                    order by all
+                ) to {literal(path)} (format parquet)
+            """)
+            self.connection.unregister("lost")
+            self.landed.account_files[feed] = path
+
+
+def _account_channel(writer: FeedWriter, entity: Entity) -> str:
+    channel = literal(writer.channel)
+    return (
+        f"coalesce(account_channel, {channel})"
+        if "account_channel" in entity.column_names
+        else channel
+    )
 
 
 def _substituted(
