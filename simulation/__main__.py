@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         "--work", type=Path, help="for clean records while they are needed (default: beside truth)"
     )
     parser.add_argument(
+        "--workers", type=int, default=1, help="processes that make people at the same time"
+    )
+    parser.add_argument(
         "--scale-only", action="store_true",
         help="make everything, print rates and memory, keep nothing",
     )  # fmt: skip
@@ -90,7 +93,7 @@ def _make(parameters: WorldParameters, options: argparse.Namespace) -> None:
     started = time.perf_counter()
     work = options.work or truth.parent / ".simulation"
     try:
-        rows = write_world(parameters, landing, truth, work)
+        rows = write_world(parameters, landing, truth, work, workers=options.workers)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     _mark(marker, fingerprint, parameters, is_finished=True)
@@ -98,10 +101,12 @@ def _make(parameters: WorldParameters, options: argparse.Namespace) -> None:
     print(f"{rows:,} records of {parameters.world.people:,} people in {seconds:.1f} s: {landing}")
 
 
-def write_world(parameters: WorldParameters, landing: Path, truth: Path, work: Path) -> int:
+def write_world(
+    parameters: WorldParameters, landing: Path, truth: Path, work: Path, *, workers: int = 1
+) -> int:
     """Writes all files of the landing folder and all tables of the truth; returns the records."""
     shutil.rmtree(work, ignore_errors=True)
-    counts = write_clean(parameters, work / "clean", truth)
+    counts = write_clean(parameters, work / "clean", truth, workers=workers)
     landed = write_landing(
         work / "clean",
         landing,
@@ -133,7 +138,7 @@ def _measure(parameters: WorldParameters, options: argparse.Namespace) -> None:
     place = options.work or Path(tempfile.mkdtemp(prefix="simulation-"))
     started = time.perf_counter()
     try:
-        counts = write_clean(parameters, place / "clean", place / "truth")
+        counts = write_clean(parameters, place / "clean", place / "truth", workers=options.workers)
         rows = sum(counts.values())
         _report("clean records", rows, time.perf_counter() - started)
         for feed, count in counts.items():
@@ -150,7 +155,9 @@ def _measure(parameters: WorldParameters, options: argparse.Namespace) -> None:
 
 
 def _report(what: str, rows: int, seconds: float) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    # Of this process, and of the largest of those it started.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024**2
     print(f"{rows:,} {what} in {seconds:.1f} s: {rows / seconds:,.0f} a second, "
           f"peak memory {peak:.2f} GiB")  # fmt: skip
 

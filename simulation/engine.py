@@ -6,7 +6,10 @@ Not here: what a step does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import duckdb
@@ -37,6 +40,7 @@ from simulation.truth import (
     effects_truth,
     households_truth,
     identity_truth,
+    message_counts,
     order_truth,
     patterns_truth,
     people_truth,
@@ -47,11 +51,53 @@ from simulation.world import World
 __all__ = ["finish_truth", "generate", "generate_chunk", "write_clean"]
 
 
-def write_clean(parameters: WorldParameters, clean: Path, truth: Path) -> dict[str, int]:
-    """Writes the clean records and the truth; returns the records of each feed."""
+def write_clean(
+    parameters: WorldParameters, clean: Path, truth: Path, *, workers: int = 1
+) -> dict[str, int]:
+    """Writes the clean records and the truth; returns the records of each feed.
+
+    Chunks do not know of each other, so any number of ``workers`` gives the same bytes.
+    """
     sink, truths = ParquetSink(clean), TruthSink(truth)
-    generate(parameters, sink, truths)
-    return dict(sorted(sink.row_counts.items()))
+    if workers == 1 or len(_chunks(parameters)) == 1:
+        generate(parameters, sink, truths)
+        return dict(sorted(sink.row_counts.items()))
+    emit_reference(World(parameters, sink))
+    counts = Counter(sink.row_counts)
+    sent: list[pa.Table] = []
+    jobs = [(parameters, clean, truth, *chunk) for chunk in _chunks(parameters)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for message_counts, rows in pool.map(_write_chunk, jobs):
+            sent.append(message_counts)
+            counts.update(rows)
+    _finish(parameters, truths, sent)
+    return dict(sorted(counts.items()))
+
+
+def _write_chunk(
+    job: tuple[WorldParameters, Path, Path, int, int, int],
+) -> tuple[pa.Table, Counter[str]]:
+    parameters, clean, truth, chunk, start, size = job
+    pa.set_cpu_count(1)
+    sink = ParquetSink(clean)
+    sent = generate_chunk(World(parameters, sink), TruthSink(truth), chunk, start, size)
+    return sent, sink.row_counts
+
+
+def _chunks(parameters: WorldParameters) -> list[tuple[int, int, int]]:
+    """Number, first person and size of each chunk."""
+    frame = parameters.world
+    starts = range(0, frame.people, frame.people_per_chunk)
+    return [
+        (number, start, min(frame.people_per_chunk, frame.people - start))
+        for number, start in enumerate(starts)
+    ]
+
+
+def _finish(parameters: WorldParameters, truth: TruthSink, sent: list[pa.Table]) -> None:
+    truth.write("effects", 0, effects_truth(parameters, sent))
+    truth.write("sequences", 0, sequences_truth(parameters))
+    truth.finish()
 
 
 def finish_truth(truth: Path, account_files: Mapping[str, Path], defects: pa.Table) -> None:
@@ -83,15 +129,9 @@ def generate(parameters: WorldParameters, sink: Sink, truth: TruthSink | None) -
     """Makes the whole world, chunk after chunk."""
     world = World(parameters, sink)
     emit_reference(world)
-    frame = parameters.world
-    counts: list[pa.Table] = []
-    for chunk, start in enumerate(range(0, frame.people, frame.people_per_chunk)):
-        size = min(frame.people_per_chunk, frame.people - start)
-        counts.append(generate_chunk(world, truth, chunk, start, size))
+    sent = [generate_chunk(world, truth, *chunk) for chunk in _chunks(parameters)]
     if truth is not None:
-        truth.write("effects", 0, effects_truth(parameters, pa.concat_tables(counts)))
-        truth.write("sequences", 0, sequences_truth(parameters))
-        truth.finish()
+        _finish(parameters, truth, sent)
     return world
 
 
@@ -132,4 +172,4 @@ def generate_chunk(
             truth.write("outcome_cases", chunk, cases_truth(people))
         truth.write("orders", chunk, order_truth(people, booked.order_id, booked.orders,
                                                  booked.status))  # fmt: skip
-    return sent.select(["journey", "segment", "is_window_complete", "ordered_anyway", "is_holdout"])
+    return message_counts(sent)

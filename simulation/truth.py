@@ -7,6 +7,7 @@ Not here: what planted it.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "follower_rates",
     "households_truth",
     "identity_truth",
+    "message_counts",
     "order_truth",
     "patterns_truth",
     "people_truth",
@@ -133,20 +135,30 @@ def follower_rates(settings: WorldParameters) -> Floats:
     return rates
 
 
-def effects_truth(parameters: WorldParameters, messages: pa.Table) -> pa.Table:
-    """Journey × segment: the planted chance, and the effect on ordering within the window."""
-    rows = []
+def message_counts(messages: pa.Table) -> pa.Table:
+    """How many candidates of one chunk were sent to, held out, and would have ordered anyway."""
     complete = messages.filter(messages["is_window_complete"])
-    names = np.array(complete["journey"].to_pylist(), object)
-    segments = np.array(complete["segment"].to_pylist(), object)
-    anyway = complete["ordered_anyway"].to_numpy(zero_copy_only=False)
-    held = complete["is_holdout"].to_numpy(zero_copy_only=False)
+    return complete.group_by(["journey", "segment", "is_holdout", "ordered_anyway"]).aggregate(
+        [([], "count_all")]
+    )
+
+
+def effects_truth(parameters: WorldParameters, chunks: list[pa.Table]) -> pa.Table:
+    """Journey × segment: the planted chance, and the effect on ordering within the window."""
+    counts: Counter[tuple[str, str, str, bool]] = Counter()
+    for row in pa.concat_tables(chunks).to_pylist():
+        place = (row["journey"], row["segment"])
+        counts[(*place, "held" if row["is_holdout"] else "sent", True)] += row["count_all"]
+        counts[(*place, "anyway", row["ordered_anyway"])] += row["count_all"]
+    rows = []
     for journey in parameters.campaigns.journeys:
         for segment in SEGMENTS:
             if segment not in journey.effects:
                 continue
-            mine = (names == journey.name) & (segments == segment)
-            baseline = float(anyway[mine].mean()) if mine.any() else None
+            anyway, not_so = (
+                counts[journey.name, segment, "anyway", said] for said in (True, False)
+            )
+            baseline = anyway / (anyway + not_so) if anyway + not_so else None
             chance = journey.effects[segment]
             rows.append(
                 {
@@ -155,9 +167,9 @@ def effects_truth(parameters: WorldParameters, messages: pa.Table) -> pa.Table:
                     "window_days": journey.window_days,
                     "order_chance": chance,
                     "baseline_rate": baseline,
-                    "true_effect": chance * (1 - baseline) if baseline is not None else chance,
-                    "sent_count": int((mine & ~held).sum()),
-                    "holdout_count": int((mine & held).sum()),
+                    "true_effect": chance * (1 - (baseline or 0.0)),
+                    "sent_count": counts[journey.name, segment, "sent", True],
+                    "holdout_count": counts[journey.name, segment, "held", True],
                 }
             )
     return pa.Table.from_pylist(rows, _EFFECTS)
