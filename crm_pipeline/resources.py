@@ -19,6 +19,7 @@ from pydantic import PrivateAttr
 
 from crm_pipeline import dbt_server
 from crm_pipeline.lib.consent import post_consents, post_opt_outs
+from crm_pipeline.lib.dbt_manifest import digest_project
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.run_locks import hold_run_lock
@@ -26,6 +27,7 @@ from crm_pipeline.lib.settings import HomeSettings, remember, resolve
 from crm_pipeline.lib.warehouse import hold_lease, open_warehouse
 from crm_pipeline.lib.warehouse.plan import BuildPlan, plan_build
 
+DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 POOL = "warehouse"  # shared by every asset that writes the warehouse file
 
 
@@ -142,10 +144,14 @@ class Warehouse(dg.ConfigurableResource):
     def dbt_settings(self, as_of: str) -> dict[str, str]:
         """What every dbt call is told by environment: other ``--vars`` would parse it all anew."""
         settings = self.deployment.settings
+        offset = settings.utc_offset_minutes
         return {
             "CRM_DBT_AS_OF_DATE": date.fromisoformat(as_of).isoformat(),
             "CRM_DBT_BUSINESS_TIMEZONE": settings.timezone,
+            "CRM_DBT_UTC_OFFSET_MINUTES": "" if offset is None else str(offset),
             "CRM_DBT_REPORTING_CURRENCY": settings.currency,
+            # A table that is stepped from night to night is made anew when any model has changed.
+            "CRM_DBT_CODE": digest_project(DBT_PROJECT),
         }
 
     def count_rows(self, run_id: str, as_of: str) -> dict[str, int]:

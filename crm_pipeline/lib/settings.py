@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.examples import EXAMPLES
 from crm_pipeline.lib.files import atomic_path, fsync_dir
 from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.ingestion.contracts.columns import EARLIEST_EVENT
 from crm_pipeline.lib.progress import say
 
 DEFAULT_TIMEZONE = "Asia/Shanghai"
@@ -30,6 +32,8 @@ KEY_NAMES = ("CRM_TOKEN_KEY", "CRM_ID_KEY", "CRM_HOLDOUT_SALT")
 KEY_CHECK = "CRM_KEY_CHECK"  # a fingerprint, so that a changed key is noticed; it reveals no key
 TOKEN_KEY_ID = "k1"
 SHORTEST_KEY = 16
+FIRST_DAY = dt.datetime.fromisoformat(f"{EARLIEST_EVENT}T00:00:00+00:00")
+WEEKS_LOOKED_AT = 105 * 53  # to the end of the century; a change of clocks lasts for weeks
 MAKE_A_KEY = 'python -c "import secrets; print(secrets.token_hex(32))"'
 
 
@@ -64,6 +68,11 @@ class HomeSettings:
     def zone(self) -> ZoneInfo:
         """The business time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def utc_offset_minutes(self) -> int | None:
+        """The zone's distance from UTC where it is the same whenever a record may be of."""
+        return _constant_offset(self.timezone)
 
 
 def resolve(
@@ -347,3 +356,14 @@ def _refuse_changed_keys(home: CrmHome, remembered: str | None, keys: Keys) -> N
             remedy=f"set {', '.join(KEY_NAMES)} as before; changed keys would give every customer "
             "a new id and forget every opt-out",
         )
+
+
+@cache
+def _constant_offset(timezone: str) -> int | None:
+    zone = ZoneInfo(timezone)
+    offsets = {
+        (FIRST_DAY + dt.timedelta(weeks=week)).astimezone(zone).utcoffset()
+        for week in range(WEEKS_LOOKED_AT)
+    }
+    minutes, rest = divmod(offsets.pop() or dt.timedelta(), dt.timedelta(minutes=1))
+    return None if offsets or rest else minutes
