@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from crm_pipeline.lib.ingestion.entities import Entity, entity_named
 from simulation.delivery.feed_writer import FeedWriter
@@ -27,6 +30,7 @@ EXTRA_COLUMNS = {
     "updated_at": "timestamp",
     "deliver_at": "timestamp",
     "is_protected": "boolean",
+    "period": "bigint",
 }
 Periods = dict[int, list[str]]
 
@@ -39,21 +43,23 @@ def periods_of(clean_dir: Path, feed: str) -> Periods:
     return found
 
 
-def source_sql(
-    connection: duckdb.DuckDBPyConnection, entity: Entity, files: Sequence[str], period: bool = True
-) -> str:
+def source_sql(entity: Entity, files: Sequence[str]) -> str:
     """A query over clean files with every column of the contract and the extra ones."""
     listed = "[" + ", ".join(literal(name) for name in files) + "]"
     scan = f"read_parquet({listed}, hive_partitioning = true, hive_types_autocast = true)"
-    found = {row[0] for row in connection.execute(f"describe select * from {scan}").fetchall()}
+    found = {*_columns_of(files[0]), "period"}
     wanted = {column.name: column.sql_type for column in entity.columns} | EXTRA_COLUMNS
-    if period:
-        wanted["period"] = "bigint"
     columns = [
         f"cast({name} as {kind}) as {name}" if name in found else f"cast(null as {kind}) as {name}"
         for name, kind in wanted.items()
     ]
     return f"select {', '.join(columns)} from {scan}"
+
+
+@cache
+def _columns_of(path: str) -> tuple[str, ...]:
+    """All files of a feed have the columns of its first one."""
+    return tuple(pq.read_schema(path).names)
 
 
 @dataclass(frozen=True)
@@ -76,28 +82,43 @@ def happened_sql(writer: FeedWriter) -> str:
     return f"coalesce({', '.join([*instants, start])})"
 
 
-def turn_sql(writer: FeedWriter, plan: Sequence[Delivery], zone: str) -> str:
+def turn_sql(plan: Sequence[Delivery], zone: str) -> str:
     """The number of the delivery a record belongs to.
 
     A late record waits for the first delivery of any kind that is not before ``deliver_at``; what
     would come after the last delivery comes with it.
     """
-    normal = [delivery for delivery in plan if not delivery.is_late]
     late = _first_after("greatest(deliver_at, happened)", plan, zone)
-    usual = _first_after("happened", normal, zone)
+    usual = _first_after("happened", [d for d in plan if not d.is_late], zone)
     return f"case when deliver_at is not null then {late} else {usual} end"
 
 
 def _first_after(moment: str, plan: Sequence[Delivery], zone: str) -> str:
     *others, last = plan
-    if not others:
-        return str(last.number)
     branches = " ".join(
-        f"when {moment} < timestamp '{delivery.utc(zone):%Y-%m-%d %H:%M:%S}' + interval 1 second "
-        f"then {delivery.number}"
-        for delivery in others
+        f"when {moment} < {_moment(delivery, zone)} then {delivery.number}" for delivery in others
     )
-    return f"case {branches} else {last.number} end"
+    return f"case {branches} else {last.number} end" if branches else str(last.number)
+
+
+def belongs_sql(delivery: Delivery, plan: Sequence[Delivery], zone: str) -> str:
+    """Whether a record belongs to ``delivery``: the same rule as ``turn_sql``, for one of them."""
+    late = _between("greatest(deliver_at, happened)", delivery, plan, zone)
+    normal = [d for d in plan if not d.is_late]
+    usual = "false" if delivery.is_late else _between("happened", delivery, normal, zone)
+    return f"case when deliver_at is null then {usual} else {late} end"
+
+
+def _between(moment: str, delivery: Delivery, plan: Sequence[Delivery], zone: str) -> str:
+    place = plan.index(delivery)
+    after = [f"{moment} >= {_moment(plan[place - 1], zone)}"] if place else []
+    before = [f"{moment} < {_moment(delivery, zone)}"] if place < len(plan) - 1 else []
+    return " and ".join([*after, *before]) or "true"
+
+
+def _moment(delivery: Delivery, zone: str) -> str:
+    """The first moment after the second of a delivery."""
+    return f"timestamp '{delivery.utc(zone) + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}'"
 
 
 def shares(
@@ -114,9 +135,9 @@ def shares(
     query = f"""
         with happening as (
             select *, {happened_sql(writer)} as happened
-            from ({source_sql(connection, writer.contract, files)})
+            from ({source_sql(writer.contract, files)})
         )
-        select {turn_sql(writer, plan, zone)} as turn, period, count(*) as records
+        select {turn_sql(plan, zone)} as turn, period, count(*) as records
         from happening group by all order by all
     """
     found: dict[int, list[tuple[int, int]]] = {}
@@ -137,7 +158,7 @@ def load_batch(
     plan: Sequence[Delivery],
     zone: str,
 ) -> None:
-    """Makes the table ``batch``: the records of one delivery in the order of the file.
+    """Makes the view ``batch``: the records of one delivery in the order of the file.
 
     ``rn`` counts them from 1. ``nested_text`` and ``nested_count`` hold the lines of another feed
     where the writer nests one.
@@ -146,28 +167,28 @@ def load_batch(
     # Lines have the month of their order; what stands beside a record may have any month.
     near = share.periods if writer.nested else tuple(others)
     other_files = [name for period in near for name in others.get(period, [])]
-    turn = turn_sql(writer, plan, zone)
     order = ", ".join(dict.fromkeys(["happened", *writer.key, "updated_at"]))
-    joined, extra = _joined(connection, writer, other_files)
+    joined, extra = _joined(writer, other_files)
+    connection.execute("drop view if exists batch")
     connection.execute(f"""
-        create or replace temp table batch as
+        create or replace temp table sorted as
         with happening as (
             select *, {happened_sql(writer)} as happened
-            from ({source_sql(connection, writer.contract, files)})
+            from ({source_sql(writer.contract, files)})
         ),
         chosen as (
             select
                 * replace (coalesce(updated_at, happened) as updated_at),
                 timestamp '{share.delivery.utc(zone):%Y-%m-%d %H:%M:%S}' as delivered_at
             from happening
-            where {turn} = {share.delivery.number}
+            where {belongs_sql(share.delivery, plan, zone)}
         )
         {joined}
-        select row_number() over (order by {order}) as rn, chosen.*{extra}
-        from chosen
-        {_join_words(writer)}
-        order by rn
+        select chosen.*{extra}
+        from chosen {_join_words(writer)}
+        order by {order}
     """)
+    connection.execute("create temp view batch as select rowid + 1 as rn, * from sorted")
 
 
 def _join_words(writer: FeedWriter) -> str:
@@ -178,9 +199,7 @@ def _join_words(writer: FeedWriter) -> str:
     return ""
 
 
-def _joined(
-    connection: duckdb.DuckDBPyConnection, writer: FeedWriter, files: Sequence[str]
-) -> tuple[str, str]:
+def _joined(writer: FeedWriter, files: Sequence[str]) -> tuple[str, str]:
     if writer.nested:
         nested = writer.nested
         if not files:
@@ -190,7 +209,7 @@ def _joined(
         return (
             f""", pieces as (
                 select {nested.on} as join_key, {nested.order_by} as place, {cells}
-                from ({source_sql(connection, entity_named(nested.entity), files)})
+                from ({source_sql(entity_named(nested.entity), files)})
             ),
             others as (
                 select
@@ -210,7 +229,7 @@ def _joined(
         return (
             f""", others as (
                 select {beside.on} as join_key, {columns}
-                from ({source_sql(connection, contract, files)})
+                from ({source_sql(contract, files)})
             )""",
             ", others.* exclude (join_key), 1 as nested_count",
         )

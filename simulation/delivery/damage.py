@@ -65,8 +65,9 @@ class Changes:
     replaced: dict[int, Record | None] = field(default_factory=dict)  # None: not in this file
     added: list[Record] = field(default_factory=list)
     carried: list[Record] = field(default_factory=list)
-    damaged: list[int] = field(default_factory=list)
-    damaged_beside: list[int] = field(default_factory=list)
+    # Records lost by number: of this feed, and of the other feed that reads the line.
+    damaged: dict[int, int] = field(default_factory=dict)
+    damaged_beside: dict[int, int] = field(default_factory=dict)
 
 
 class Planter:
@@ -123,52 +124,55 @@ class Planter:
             changes.replaced[number] = _with(record, defect.header, defect.change)
             if defect.is_beside:
                 self._log.add(siblings[0], defect)
-                changes.damaged_beside.append(number)
+                changes.damaged_beside[number] = 1
             else:
-                self._count(changes, number, defect, 1, record.nested if defect.spills else 0)
+                self._count(
+                    changes, number, defect, 1, record.nested if defect.spills else 0, record.nested
+                )
         elif isinstance(defect, NestedDefect):
             changes.replaced[number] = _with_nested(
                 record, str(self._nested_header), defect.header, defect.change
             )
             self._log.add(siblings[0], defect)
-            if record.nested < 2:
-                changes.damaged_beside.append(number)
+            changes.damaged_beside[number] = 1
         elif isinstance(defect, LineDefect):
             changes.replaced[number] = Record(record.cells, record.nested, defect.change)
-            self._count(changes, number, defect, 1, 1)
+            self._count(changes, number, defect, 1, 1, record.nested)
         elif isinstance(defect, Conflict):
             changes.added.append(_with(record, defect.header, defect.change))
-            self._count(changes, number, defect, 2, 0)
+            self._count(changes, number, defect, 2, 0, record.nested)
             self._repeat(record)
         elif isinstance(defect, Correction):
             changes.replaced[number] = _with(
                 Record(older, record.nested), defect.header, defect.change
             )
             changes.carried.append(record)
-            self._count(changes, number, defect, 1, record.nested)
+            self._count(changes, number, defect, 1, record.nested, record.nested)
         elif isinstance(defect, HeldBack):
             changes.replaced[number] = None
             changes.carried.append(record)
-            self._count(changes, number, defect, 1, record.nested)
+            self._count(changes, number, defect, 1, record.nested, record.nested)
         elif isinstance(defect, Duplicate):
             (changes.carried if defect.is_later else changes.added).append(record)
-            self._count(changes, number, defect, 1, record.nested)
+            self._count(changes, number, defect, 1, record.nested, record.nested)
 
     @property
     def _nested_header(self) -> str | None:
         return self._writer.nested.header if self._writer.nested else None
 
-    def _count(self, changes: Changes, number: int, defect: Defect, own: int, others: int) -> None:
+    def _count(
+        self, changes: Changes, number: int, defect: Defect, own: int, others: int, nested: int
+    ) -> None:
         self._log.add(self._writer.feed, defect, own)
         if defect.is_damage:
-            changes.damaged.append(number)
+            changes.damaged[number] = 1
         if not self._writer.siblings or not others:
             return
         # A flat sibling has one record per line, whatever happens to the line.
         for feed in self._writer.siblings:
             self._log.add(feed, defect, others)
-        if defect.is_damage:
-            changes.damaged_beside.append(number)
+        if defect.is_damage:  # a line that cannot be read loses all it holds
+            changes.damaged_beside[number] = nested
 
     def _repeat(self, record: Record) -> None:
         """The other feed's records of a line that was written twice are duplicates."""

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from simulation.delivery.feed_writer import Csv, FeedWriter, Field, Jsonl, Parquet, Xlsx
 from simulation.delivery.sql import literal
 
+GROUP_ROWS = 100_000
 FIXED_DATE = (2020, 1, 1, 0, 0, 0)
 
 
@@ -91,16 +92,28 @@ def line_bytes(lines: pa.ChunkedArray) -> Iterator[memoryview]:
 
 
 class ParquetSink:
-    """Typed rows."""
+    """Typed rows, in groups of one size however they come."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema, compression="snappy", store_schema=False)
+        self._waiting: list[pa.Table] = []
+        self._count = 0
 
     def add(self, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self._writer.write_table(rows.drop_columns(["rn"]))
+        self._waiting.append(rows.drop_columns(["rn"]))
+        self._count += rows.num_rows
+        while self._count >= GROUP_ROWS:
+            whole = pa.concat_tables(self._waiting)
+            self._write(whole.slice(0, GROUP_ROWS))
+            self._waiting = [whole.slice(GROUP_ROWS)]
+            self._count -= GROUP_ROWS
+
+    def _write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows.combine_chunks(), row_group_size=GROUP_ROWS)
 
     def close(self) -> None:
+        if self._count:
+            self._write(pa.concat_tables(self._waiting))
         self._writer.close()
 
 

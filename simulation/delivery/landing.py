@@ -239,7 +239,7 @@ class _FeedJob:
         tail: Sequence[pa.Table],
         has_tail: bool,
     ) -> int:
-        reader = self.connection.execute(
+        reader = self.connection.sql(
             f"select rn, {self._content()} from ({self._cells_sql()}) "
             f"where rn > {start} and rn <= {stop}"
         ).to_arrow_reader(ROWS)
@@ -328,7 +328,7 @@ class _FeedJob:
         """Of the rows as they come from the engine."""
         if self.schema is None:
             query = f"select rn, {self._content()} from ({self._cells_sql()}) limit 0"
-            self.schema = self.connection.execute(query).to_arrow_table().schema
+            self.schema = self.connection.sql(query).to_arrow_table().schema
         return self.schema
 
     def _lines(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
