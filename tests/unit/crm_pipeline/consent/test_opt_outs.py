@@ -23,6 +23,7 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import entities
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.ledger.schema import consents
+from crm_pipeline.resources import Deployment
 
 KEY = b"a key for tests only"
 PHONE = "13912345678"
@@ -185,6 +186,25 @@ def test_the_consent_centre_books_for_the_channel_whose_account_is_meant(books: 
     books.consent(1)
     books.consent(2, account_channel=None)
     assert [event.channel for event in books.events()] == ["tmall", "consent_center"]
+
+
+def test_a_deployment_books_the_opt_outs_of_receipts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_TIMEZONE", "Asia/Shanghai")
+    monkeypatch.setenv("CRM_CURRENCY", "CNY")
+    deployment = Deployment(home=str(tmp_path))
+    said = {"source_customer_id": "t1", "channel": "sms", "message_id": "m"}
+    times = {"occurred_at": moment(1), "known_at": moment(1)}
+    rows = [
+        {**said, **times, "record_id": "a", "receipt_kind": "delivered"},
+        {**said, **times, "record_id": "b", "receipt_kind": "delivered", "reply_text": "退订"},
+    ]
+    table = table_of("message_receipts", rows)
+    deployment.post_consents(table, feed="sms_receipts", file_sha256="f")
+    with deployment.ledger.connect() as connection:
+        (event,) = connection.execute(sa.select(consents)).all()
+    assert (event.evidence, event.is_granted, event.feed) == ("receipt b", False, "sms_receipts")
 
 
 @pytest.mark.parametrize("kind", ["wecom", "push"])
