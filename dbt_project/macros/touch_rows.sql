@@ -7,13 +7,13 @@
   occurred_at         SQL: when; `business_date` is the day of it
   amount, currency    SQL: money of the touch, rounded half to even
   label               SQL: a few words made of codes and numbers, never of what somebody wrote
-  condition           SQL: which rows; in a stepped table those of the touched days
+  touched             in a stepped table: is_touched('<instant>', '<day>'), asked once for all kinds
 #}
 {% macro touch_rows(
     relation, entity, touch_kind, key, occurred_at,
     business_date='business_date', account='source_customer_id', feed_channel='feed_channel',
     reference_id='cast(null as varchar)', sku='cast(null as varchar)', touch_count='1',
-    amount=none, currency='currency', label='cast(null as varchar)', condition='true'
+    amount=none, currency='currency', label='cast(null as varchar)', touched='true'
 ) -%}
 select
     channel,
@@ -31,7 +31,10 @@ select
     {{ label }} as label,
     concat_ws('|', '{{ entity }}', {{ feed_channel }}, {{ key }}, {{ touch_kind }}) as touch_id
 from {{ relation }}
-where {{ account }} is not null and {{ occurred_at }} is not null and {{ condition }}
+where
+    {{ account }} is not null
+    and {{ occurred_at }} is not null
+    and {{ touched | replace('<instant>', occurred_at) | replace('<day>', business_date) }}
 {%- endmacro %}
 
 

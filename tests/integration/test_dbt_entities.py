@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
 from crm_pipeline.lib.ingestion.contracts.columns import Column, Entity
 from tests import dbt_support
-from tests.dbt_support import SHOWN, Delivery, order_line
+from tests.dbt_support import SHOWN, Delivery, ParsedDbt, order_line
 
 MODELS = dbt_support.PROJECT / "models"
 PUBLIC = ("marts", "metrics", "activation", "ops")
@@ -156,39 +158,44 @@ def test_the_timeline_says_when_what_and_for_how_much(warehouse: Path) -> None:
     assert touch("points_received")["source_customer_id"] == "to_customer_id-1"
 
 
-def tables_in(warehouse: Path, *schemas: str) -> list[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def opened(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        yield connection
+
+
+def tables_in(opened: duckdb.DuckDBPyConnection, *schemas: str) -> list[tuple[str, str]]:
     listed = ", ".join(f"'{schema}'" for schema in schemas)
-    rows = dbt_support.read(
-        warehouse,
-        "select table_schema as s, table_name as t from information_schema.tables "
-        f"where table_schema in ({listed}) order by all",
-    )
-    return [(row["s"], row["t"]) for row in rows]
+    return opened.execute(
+        "select table_schema, table_name from information_schema.tables "
+        f"where table_schema in ({listed}) order by all"
+    ).fetchall()
 
 
-def holds(warehouse: Path, table: tuple[str, str], text: str) -> bool:
-    rows = dbt_support.read(warehouse, f"from {'.'.join(table)}")
-    return any(text in str(value) for row in rows for value in row.values())
+def holds(opened: duckdb.DuckDBPyConnection, table: tuple[str, str], text: str) -> bool:
+    rows = opened.execute(f"from {'.'.join(table)}").fetchall()
+    return any(text in str(value) for row in rows for value in row)
 
 
 def test_what_names_a_person_stays_at_the_door_and_what_they_wrote_in_staging(
-    warehouse: Path,
+    opened: duckdb.DuckDBPyConnection,
 ) -> None:
-    assert any(holds(warehouse, ("conformed", name), SECRET) for name in SHOWN)
-    assert any(holds(warehouse, ("staging", f"stg_{name}"), WRITTEN) for name in SHOWN)
-    beyond_the_door = tables_in(warehouse, "staging", "intermediate", *PUBLIC)
-    assert [table for table in beyond_the_door if holds(warehouse, table, SECRET)] == []
-    public = tables_in(warehouse, *PUBLIC)
-    assert [table for table in public if holds(warehouse, table, WRITTEN)] == []
+    assert any(holds(opened, ("conformed", name), SECRET) for name in SHOWN)
+    assert any(holds(opened, ("staging", f"stg_{name}"), WRITTEN) for name in SHOWN)
+    beyond_the_door = tables_in(opened, "staging", "intermediate", *PUBLIC)
+    assert [table for table in beyond_the_door if holds(opened, table, SECRET)] == []
+    public = tables_in(opened, *PUBLIC)
+    assert [table for table in public if holds(opened, table, WRITTEN)] == []
 
 
-def test_every_column_people_can_read_is_described_and_classified(warehouse: Path) -> None:
+def test_every_column_people_can_read_is_described_and_classified(
+    opened: duckdb.DuckDBPyConnection,
+) -> None:
     staged = [("staging", f"stg_{name}") for name in (*SHOWN, "consents")]
-    for schema, table in [*staged, *tables_in(warehouse, *PUBLIC)]:
-        found = {row["column_name"] for row in dbt_support.read(warehouse,
-                 f"describe {schema}.{table}")}  # fmt: skip
+    for schema, table in [*staged, *tables_in(opened, *PUBLIC)]:
+        described = opened.execute(f"describe {schema}.{table}").fetchall()
         classes = DESCRIBED[table]
-        assert found == set(classes), f"{schema}.{table}"
+        assert {name for name, *_ in described} == set(classes), f"{schema}.{table}"
         assert set(classes.values()) <= CLASSES, f"{schema}.{table}"
         assert schema == "staging" or "text" not in classes.values(), f"{schema}.{table}"
 
@@ -237,3 +244,51 @@ def test_an_order_that_is_not_paid_sells_nothing(warehouse: Path) -> None:
     waiting = order(warehouse, "waiting")
     assert (waiting["document_kind"], waiting["gross_amount"]) == ("adjustment", 0)
     assert waiting["sale_line_count"] == 0
+
+
+def corrections() -> list[Delivery]:
+    """Every entity's record once more, a day later and of a newer version; an order comes late."""
+    again = []
+    for delivery in deliveries():
+        entity = SHOWN[delivery.entity]
+        if entity.event_time is None:
+            continue
+        newer = [
+            record | {entity.event_time: "2024-06-21 10:00", "source_version": "2024-06-22",
+                      "known_at": "2024-06-22"}
+            for record in delivery.records
+            if entity.event_time not in entity.natural_key
+        ]  # fmt: skip
+        again.append(Delivery(f"{delivery.feed}_again", delivery.channel, delivery.entity, newer))
+    late = order_line("late", "2024-02-01", source_customer_id="a1", known_at="2024-06-23")
+    return [
+        *(delivery for delivery in again if delivery.records),
+        Delivery("late_lines", "account_channel-1", "order_lines", [late]),
+    ]
+
+
+@pytest.mark.requirement("CUS-2")
+def test_a_corrected_or_late_record_moves_its_touches_as_a_new_build_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_DBT_BUSINESS_TIMEZONE", "Asia/Shanghai")
+    monkeypatch.setenv("CRM_DBT_REPORTING_CURRENCY", "CNY")
+    dbt = ParsedDbt(tmp_path)
+    timelines = []
+    for name, nights in {
+        "stepped": [deliveries(), corrections()],
+        "fresh": [[*deliveries(), *corrections()]],
+    }.items():
+        path = tmp_path / name / "crm.duckdb"
+        path.parent.mkdir()
+        dbt_support.create_sources(path)
+        for night in nights:
+            dbt_support.deliver(path, night)
+            dbt.run(path, "--select", "+staged_parts", "+customer_timeline",
+                    "--exclude", "path:models/marts/behaviour", as_of="2024-06-30")  # fmt: skip
+        timelines.append(dbt_support.read(path, "from marts.customer_timeline order by touch_id"))
+    stepped, fresh = timelines
+    assert stepped == fresh
+    days = {row["business_date"] for row in stepped if row["entity"] == "tickets"}
+    assert days == {dt.date(2024, 6, 21), dt.date(2024, 6, 22)}  # opened anew, resolved as before
+    assert dt.date(2024, 2, 1) in {row["business_date"] for row in stepped}

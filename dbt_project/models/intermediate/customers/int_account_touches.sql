@@ -5,6 +5,7 @@
         'message_receipts', 'coupon_events', 'points_events', 'referrals'
     ]
 ) }}
+{%- set touched = is_touched('<instant>', '<day>') %}
 
 -- What a record says by itself about its own account and day, one row per record; nothing here looks at a second
 -- record, so a day changes only with records of that day.
@@ -49,8 +50,7 @@ touches as (
     {{ touch_rows(
         'accounts', 'accounts', "'account_opened'", 'source_customer_id',
         'coalesce(registered_at, ' ~ local_midnight_at('first_seen_date') ~ ')',
-        business_date='first_seen_date', feed_channel='channel',
-        condition=is_touched(local_midnight_at('first_seen_date'), 'first_seen_date')
+        business_date='first_seen_date', feed_channel='channel', touched=touched
     ) }}
 
     union all
@@ -58,7 +58,7 @@ touches as (
     {{ touch_rows(
         'legacy_customers', 'legacy_customers', "'taken_over'", 'source_customer_id',
         'coalesce(registered_at, ' ~ local_midnight_at('business_date') ~ ')', feed_channel='channel',
-        label='level_name', condition=is_touched(local_midnight_at('business_date'))
+        label='level_name', touched=touched
     ) }}
 
     union all
@@ -66,22 +66,21 @@ touches as (
     {{ touch_rows(
         'contact_tags', 'contact_tags', "'tag_' || action",
         "concat_ws('|', source_customer_id, cast(occurred_at as varchar), md5(tag_name))", 'occurred_at',
-        feed_channel='channel', reference_id='guide_id', condition=is_touched('occurred_at')
+        feed_channel='channel', reference_id='guide_id', touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'privacy_requests', 'privacy_requests', "'privacy_requested'", 'request_id', 'requested_at',
-        reference_id='request_id', label="concat_ws(' ', request_kind, request_status)",
-        condition=is_touched('requested_at')
+        reference_id='request_id', label="concat_ws(' ', request_kind, request_status)", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'orders', 'orders', "'order_placed'", 'order_id', 'ordered_at', feed_channel='channel',
-        reference_id='order_id', amount='paid_amount', label='order_status', condition=is_touched('ordered_at')
+        reference_id='order_id', amount='paid_amount', label='order_status', touched=touched
     ) }}
 
     union all
@@ -95,28 +94,28 @@ touches as (
         else 'order_adjusted'
     end",
         'order_line_id', 'ordered_at', feed_channel='channel', reference_id='order_id', sku='sku',
-        amount='line_amount', label='item_class', condition=is_touched('ordered_at')
+        amount='line_amount', label='item_class', touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'refunds', 'refunds', "'refund_booked'", 'refund_id', 'refunded_at', feed_channel='channel',
-        reference_id='order_id', sku='sku', amount='-refund_amount', condition=is_touched('refunded_at')
+        reference_id='order_id', sku='sku', amount='-refund_amount', touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'store_visits', 'store_visits', "'store_visited'", 'visit_id', 'visited_at', reference_id='store_id',
-        label="case when not is_purchase then 'without purchase' end", condition=is_touched('visited_at')
+        label="case when not is_purchase then 'without purchase' end", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'community_posts', 'community_posts', "'community_' || post_kind", 'post_id', 'posted_at',
-        reference_id='group_id', sku='sku', condition=is_touched('posted_at')
+        reference_id='group_id', sku='sku', touched=touched
     ) }}
 
     union all
@@ -124,29 +123,28 @@ touches as (
     {{ touch_rows(
         'device_usage', 'device_usage', "'product_used'",
         "concat_ws('|', device_id, metric, cast(measured_at as varchar))", 'measured_at', sku='sku',
-        label="concat_ws(' ', metric, cast(reading as varchar))", condition=is_touched('measured_at')
+        label="concat_ws(' ', metric, cast(reading as varchar))", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'tickets', 'tickets', "'ticket_opened'", 'ticket_id', 'opened_at', reference_id='ticket_id', sku='sku',
-        label="concat_ws(' ', ticket_kind, ticket_status)", condition=is_touched('opened_at')
+        label="concat_ws(' ', ticket_kind, ticket_status)", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'reviews', 'reviews', "'review_written'", 'review_id', 'reviewed_at', reference_id='order_id', sku='sku',
-        label="concat_ws(' ', cast(rating as varchar), 'of 5')", condition=is_touched('reviewed_at')
+        label="concat_ws(' ', cast(rating as varchar), 'of 5')", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'survey_answers', 'survey_answers', "'survey_answered'", 'answer_id', 'answered_at',
-        reference_id='order_id', label="concat_ws(' ', survey_kind, cast(score as varchar))",
-        condition=is_touched('answered_at')
+        reference_id='order_id', label="concat_ws(' ', survey_kind, cast(score as varchar))", touched=touched
     ) }}
 
     union all
@@ -154,22 +152,21 @@ touches as (
     {{ touch_rows(
         'message_receipts', 'message_receipts', "'message_' || receipt_kind",
         "concat_ws('|', message_id, cast(occurred_at as varchar))", 'occurred_at', reference_id='message_id',
-        label="concat_ws(' ', journey, step)", condition=is_touched('occurred_at')
+        label="concat_ws(' ', journey, step)", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'coupon_events', 'coupon_events', "'coupon_' || action", 'coupon_id', 'occurred_at',
-        reference_id='coupon_id', amount='face_amount', label='campaign_id', condition=is_touched('occurred_at')
+        reference_id='coupon_id', amount='face_amount', label='campaign_id', touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
         'points_events', 'points_events', "'points_' || event_kind", 'event_id', 'occurred_at',
-        reference_id='reference_id', label="concat_ws(' ', cast(points as varchar), 'points')",
-        condition=is_touched('occurred_at')
+        reference_id='reference_id', label="concat_ws(' ', cast(points as varchar), 'points')", touched=touched
     ) }}
 
     union all
@@ -177,14 +174,13 @@ touches as (
     {{ touch_rows(
         'points_events', 'points_events', "'points_received'", 'event_id', 'occurred_at',
         account='to_customer_id', reference_id='reference_id',
-        label="concat_ws(' ', cast(points as varchar), 'points')", condition=is_touched('occurred_at')
+        label="concat_ws(' ', cast(points as varchar), 'points')", touched=touched
     ) }}
 
     union all
 
     {{ touch_rows(
-        'referrals', 'referrals', "'newcomer_invited'", 'referral_id', 'invited_at', reference_id='referral_id',
-        condition=is_touched('invited_at')
+        'referrals', 'referrals', "'newcomer_invited'", 'referral_id', 'invited_at', reference_id='referral_id', touched=touched
     ) }}
 
 )
