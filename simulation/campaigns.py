@@ -81,7 +81,9 @@ def run_campaigns(
         way_number = WAYS.index(journey.way)
         known = np.array([name in journey.effects for name in SEGMENTS])[segment]
         keep = known & permissions.allows(person, np.full(len(person), way_number), at)
-        keep &= at < end_at
+        windows = journey.window_days * DAY
+        told = people.cast.own_orders_until(end_at)[person]
+        keep &= np.where(people.cast.is_cast[person], at + windows < told, at < end_at)
         person, at, segment = person[keep], at[keep], segment[keep]
         ways = np.full(len(person), way_number)
         parts.append((np.full(len(person), index), segment, person, at, ways))
@@ -93,7 +95,9 @@ def run_campaigns(
     at, way = at[order], way[order]
     held_out = rng.random(len(person)) < settings.holdout_share
     reaction = react_to(world.parameters, rng, numbers, segment, at, way, ~held_out)
-    brings = (reaction.order_at > 0) & (reaction.order_at < end_at)
+    # What a message brings must not end the silence of the cast.
+    until = np.minimum(people.cast.own_orders_until(end_at), end_at)[person]
+    brings = (reaction.order_at > 0) & (reaction.order_at < until)
     reaction.order_at = np.where(brings, reaction.order_at, 0)
     rows = np.flatnonzero(brings)
     weights = world.catalogue.persona_weights()[people.persona[person[rows]]]

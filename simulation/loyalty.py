@@ -150,7 +150,8 @@ def _emit_referrals(world: World, people: People) -> None:
         earlier = np.searchsorted(since, people.joined_at[newcomer] - 15 * DAY)
         newcomer, earlier = newcomer[earlier > 0], earlier[earlier > 0]
         friend = members[(rng.random(len(newcomer)) * earlier).astype(np.int64)]
-        parts.append((newcomer[friend != newcomer], friend[friend != newcomer]))
+        fits = (friend != newcomer) & ~people.cast.is_cast[friend]
+        parts.append((newcomer[fits], friend[fits]))
     newcomer = np.concatenate([part[0] for part in parts])
     friend = np.concatenate([part[1] for part in parts])
     channel = came_by[newcomer]

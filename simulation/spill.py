@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -109,7 +110,7 @@ def compact(table: pa.Table) -> pa.Table:
 def _compact(values: pa.DictionaryArray) -> pa.Array:
     size = len(values.dictionary)
     if size <= _SMALL_DICTIONARY:
-        return values
+        return _without_twins(values)
     indices = values.indices
     index = indices.fill_null(0).to_numpy(zero_copy_only=False)
     is_used = np.zeros(size, bool)
@@ -119,9 +120,18 @@ def _compact(values: pa.DictionaryArray) -> pa.Array:
         return values.cast(values.type.value_type)
     place = np.cumsum(is_used, dtype=np.int32) - 1
     mask = indices.is_null().to_numpy(zero_copy_only=False) if indices.null_count else None
-    return pa.DictionaryArray.from_arrays(
-        pa.array(place[index], mask=mask), values.dictionary.take(pa.array(used))
+    return _without_twins(
+        pa.DictionaryArray.from_arrays(
+            pa.array(place[index], mask=mask), values.dictionary.take(pa.array(used))
+        )
     )
+
+
+def _without_twins(values: pa.DictionaryArray) -> pa.Array:
+    """Texts instead of a dictionary that names a word twice: its file would not always be equal."""
+    if len(pc.unique(values.dictionary)) == len(values.dictionary):
+        return values
+    return values.cast(values.type.value_type)
 
 
 def months_of(local_seconds: NDArray[np.int64]) -> NDArray[np.int32]:
