@@ -65,6 +65,10 @@ def _state(words: dict) -> str:
     return coded("receipt_kind", words, by="message_id")
 
 
+# People type the word they were told to type in their own way.
+_WORDS = {"R": ("R", "r", "Ｒ"), "TD": ("TD", "ＴＤ", "t d", "td"), "退订": ("退订", "退 订")}
+_REPLY = f"coalesce({coded('reply_text', _WORDS, by='message_id')}, reply_text)"
+
 FEEDS = (
     FeedWriter(
         feed="sms_receipts",
@@ -83,7 +87,7 @@ FEEDS = (
             text("Step", "step"),
             text("OutId", "decision_id"),
             free("ErrMsg", "failure_text"),
-            free("Reply", "reply_text"),
+            free("Reply", _REPLY),
         ),
         defects=(
             null_key("MsgId"),

@@ -20,7 +20,13 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from crm_pipeline.lib.consent import normalise_contact, post_consents, tokenise_contact
+from crm_pipeline.lib.consent import (
+    is_opt_out,
+    normalise_contact,
+    post_consents,
+    post_opt_outs,
+    tokenise_contact,
+)
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed
 from crm_pipeline.lib.ingestion.feeds import load_feeds
@@ -89,6 +95,8 @@ class Delivered:
 
 
 def _spelled_alike(feed: str, column: str, value: Any) -> Any:
+    if (feed, column) == ("sms_receipts", "reply_text"):
+        return (value is None, is_opt_out(value))
     kind = SPELLED.get((feed, column))
     return (normalise_contact(kind, value)[0] or value) if kind and value else value
 
@@ -325,6 +333,40 @@ def test_b86_a_withdrawal_typed_another_way_is_of_the_same_contact(delivered: De
         )
     for row in typed_otherwise:
         assert tokenise_contact("phone", row["contact_value"], key=KEY).token in granted
+
+
+@pytest.mark.bad_input("B87")
+def test_b87_whoever_answers_with_an_opt_out_word_is_found_among_the_receipts(
+    delivered: Delivered, tmp_path: Path
+) -> None:
+    left = [row for row in delivered.clean_rows("sms_receipts") if row["reply_text"]]
+    assert left
+    ledger = open_ledger(CrmHome(tmp_path).ensure())
+    tables = [
+        pq.read_table(path, partitioning=None)
+        for path in delivered.reports["sms_receipts"].part_paths(delivered.home)
+    ]
+    for table in tables:
+        # Without the provider's own word, so that only the answer can tell.
+        kinds = pa.array(["delivered"] * table.num_rows)
+        place = table.column_names.index("receipt_kind")
+        post_opt_outs(
+            ledger,
+            table.set_column(place, "receipt_kind", kinds),
+            key=KEY,
+            feed="sms_receipts",
+            file_sha256="f",
+        )
+    with ledger.connect() as connection:
+        rows = connection.execute(sa.select(consents)).all()
+    answers = {row["message_id"] for row in left}
+    accounts = {
+        (row["account_channel"], row["source_customer_id"])
+        for row in delivered.written_rows("sms_receipts")
+        if row["message_id"] in answers and row["reply_text"] and row["source_customer_id"]
+    }
+    assert accounts and {(row.channel, row.source_customer_id) for row in rows} == accounts
+    assert not any(row.is_granted for row in rows)
 
 
 @pytest.mark.requirement("PRV-4")
