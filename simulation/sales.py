@@ -72,7 +72,6 @@ def book_orders(world: World, people: People, orders: Orders) -> Booked:
     orders, status = _with_failed(world, people, orders)
     rng = world.stream("sales", people.chunk)
     buying, count = world.parameters.purchases, len(orders)
-    calendar, goods = world.calendar, world.catalogue
     number = people.chunk * ROW_STRIDE + np.arange(count, dtype=np.int64)
     protected = people.cast.is_cast[orders.person]
     has_coupon = (rng.random(count) < buying.coupon_share) & (status == 0) & ~protected
@@ -87,7 +86,6 @@ def book_orders(world: World, people: People, orders: Orders) -> Booked:
     parts /= np.add.reduceat(parts, starts)[line_order]
     wanted = parts * (orders.worth_cents + discount)[line_order]
     product, pieces, unit = _choose_products(world, rng, orders, line_order, wanted)
-    gross = np.add.reduceat(pieces * unit, starts)
     is_pos = orders.channel == POS
     shipping = np.where(is_pos | (rng.random(count) < 0.8), 0, rng.choice([600, 800, 1000], count))
     is_guest = is_pos & (rng.random(count) < world.parameters.people.till_guest_share) & ~protected
@@ -103,7 +101,7 @@ def book_orders(world: World, people: People, orders: Orders) -> Booked:
     paid = np.where(status == 0, gross - discount + shipping, 0)
     booked = Booked(
         orders=orders,
-        order_id=_order_ids(orders, number, calendar.start_at),
+        order_id=_order_ids(orders, number, world.calendar.start_at),
         status=status, is_guest=is_guest, paid_cents=paid,
         coupon=np.where(has_coupon, number, -1), discount_cents=discount,
         main_product=product[starts],
@@ -118,7 +116,6 @@ def book_orders(world: World, people: People, orders: Orders) -> Booked:
     _emit_heads(world, people, booked, rng, shipping, currency, live)
     _emit_lines(world, people, booked, rng, line_number, pieces, unit, currency, live)
     _emit_refunds(world, people, booked, rng, pieces, unit, currency, starts)
-    del goods
     return booked
 
 
@@ -208,8 +205,7 @@ def _emit_heads(
     own = people.phone_at(orders.person, orders.at).cast(pa.string())
     gives_phone = shop_phone | (~online & ~booked.is_guest & (rng.random(count) < 0.6))
     buyer_phone = either(shop_phone, words(store_phones(), booked.store).cast(pa.string()), own)
-    names = ("CNY", *(code for code, _ in _CURRENCIES))
-    names = (world.parameters.world.currency, *names[1:])
+    names = (world.parameters.world.currency, *(code for code, _ in _CURRENCIES))
     second = rng.random(count) < 0.35
     payments = [name for pair in _PAYMENTS for name in pair]
     token = words(people.oaid, np.where(orders.channel == TMALL, receiver, -1))
