@@ -12,6 +12,7 @@ inside a step and is measured in a process of its own. Imports are start-up on b
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -101,15 +102,25 @@ def split_pipeline(home: Path, measured: Measured, lazy_imports: Amount) -> Pipe
     steps = _read_steps(home)
     first = min(start for _, start, _ in steps)
     children = [line for line in measured.processes if line.parent == main.pid]
-    calls = [line for line in children if re.search(r"dbt\S* .*\bbuild\b", line.command)]
+    # Calls are forked by the run's own dbt process; where it has none they are its children.
+    servers = [line for line in children if "dbt_server" in line.command]
+    forked = [line for line in measured.processes if line.parent in {s.pid for s in servers}]
+    clients = [line for line in children if re.search(r"dbt\S* .*\bbuild\b", line.command)]
+    calls = forked or clients
     parses = [line for line in children if re.search(r"dbt\S* .*\bparse\b", line.command)]
     invocations = [_split_invocation(call, results) for call, results in _match(calls, home)]
     parse = _sum(Amount(line.wall, line.cpu) for line in parses)
+    parse = parse + Amount(0.0, sum(line.cpu for line in servers))  # beside the ingestion
     main_startup = Amount(first - measured.began, main.cpu_between(0, first))
     if parse.wall:  # it ran before the first step; its CPU is a process of its own
         main_startup = main_startup - Amount(parse.wall, 0.0)
     groups = _group_steps(main, steps)
-    groups["ingest"] = groups["ingest"] - lazy_imports
+    judges = [line for line in children if "ingestion.judge" in line.command]
+    if judges:  # beside the run, so it costs no wall time of its own
+        lazy_imports = Amount(0.0, lazy_imports.cpu)
+        groups["expectations"] = Amount(0.0, sum(line.cpu for line in judges)) - lazy_imports
+    else:
+        groups["ingest"] = groups["ingest"] - lazy_imports
     called = _sum(call.whole for call in invocations)
     groups[BOOKKEEPING] = groups.get(BOOKKEEPING, Amount()) - Amount(called.wall, 0.0)
     groups[NODES] = _sum(call.nodes for call in invocations)
@@ -127,7 +138,8 @@ def _read_steps(home: Path) -> list[tuple[str, float, float]]:
     """Every step of every run of the home: key, start and end, as Dagster recorded them."""
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+    os.environ["DAGSTER_HOME"] = str(home / "dagster")
+    with dg.DagsterInstance.get() as instance:
         return [
             (stats.step_key, float(stats.start_time), float(stats.end_time))
             for run in instance.get_runs()

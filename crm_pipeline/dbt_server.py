@@ -98,7 +98,7 @@ class _Server:
 
     def serve(self) -> None:
         """Answers until the run that started it ends."""
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forked ones
+        signal.signal(signal.SIGCHLD, _reap)  # their time is counted as this process's
         while True:
             caller, _ = self._listener.accept()
             with caller, contextlib.suppress(OSError, ValueError, KeyError):
@@ -123,6 +123,12 @@ class _Server:
 
     def close(self) -> None:
         self._listener.close()
+
+
+def _reap(*_: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _parse(target: Path) -> Any:

@@ -12,10 +12,11 @@ with the first one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 
 import duckdb
 import pyarrow as pa
@@ -148,7 +149,9 @@ class Conformer:
         return Conformed(rows.filter(pc.invert(is_bad)), problems)
 
     def identify(self, rows: pa.Table) -> pa.Array:
-        """The record ids of rows with content hash and, for numbered lines, ``occurrence``."""
+        """The record ids of rows; numbered lines have been given their ``occurrence`` by now."""
+        if "record_id" in rows.column_names:
+            return rows["record_id"]
         query = f"select {record_id(self._spec)} as record_id from identified"
         return self._run(query, "identified", rows)["record_id"]
 
@@ -401,6 +404,8 @@ def _row_columns(spec: FeedSpec) -> Iterator[tuple[str, str]]:
     yield "content_hash", "content_hash"
     if spec.is_numbered:
         yield "line_hash", "line_hash"
+    else:
+        yield "record_id", "record_id"
     if spec.key and spec.key.batch:
         yield "batch", "v_batch"
     yield "source_version", "v_source_version"
@@ -431,6 +436,8 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
     if spec.is_numbered:  # only to find lines that may be equal
         batch = ", v_batch" if spec.key and spec.key.batch else ""
         selected.append(f"hash(content_hash{batch}) as line_hash")
+    else:
+        selected.append(f"{record_id(spec, value_name)} as record_id")
     return f"""
 with valued as (select *, {", ".join(_unmapped(spec))} from {relation})
 select {", ".join(selected)} from valued
@@ -532,8 +539,8 @@ def content_hash(spec: FeedSpec) -> str:
     return f"left(sha256(concat({', '.join(parts)})), 32)"
 
 
-def record_id(spec: FeedSpec) -> str:
-    """SQL of the record's own id over a conformed row.
+def record_id(spec: FeedSpec, named: Callable[[Column], str] = attrgetter("name")) -> str:
+    """SQL of the record's own id over a row whose columns are ``named`` so.
 
     It covers channel, entity and natural key, never feed or file. For numbered lines the key is
     document, content and count; the content hash covers the first two. The scope is hashed by
@@ -545,6 +552,6 @@ def record_id(spec: FeedSpec) -> str:
         texts = ["content_hash", "occurrence", *batch]
     else:
         columns = [spec.contract.column(name) for name in spec.natural_key]
-        texts = [_as_text(column.name, column.kind) for column in columns]
+        texts = [_as_text(named(column), column.kind) for column in columns]
     separator = f", chr({ord(SEPARATOR)}), "
     return f"left(sha256(concat({separator.join([quote(scope), *texts])})), 32)"

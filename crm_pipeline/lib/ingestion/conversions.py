@@ -9,14 +9,19 @@ Nothing is cast before its text has been matched whole: DuckDB's casts round and
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from crm_pipeline.lib.ingestion.entities import Column
 from crm_pipeline.lib.ingestion.feed_spec import ColumnMapping
 
 _DIGITS = {"money": 12, "quantity": 15, "integer": 18}
 _EPOCH = {"s": (1_000_000, 11), "ms": (1_000, 14), "us": (1, 17)}  # microseconds, digits
+
+LAST_YEAR = 2060  # rules of clocks repeat every year; a generation is enough to see them
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
@@ -172,25 +177,55 @@ def instant(
         return Conversion(f"cast({days} as date)", f"case {' '.join(checks)} end")
     local = local_time(formats, c)
     checks = [f"when {v} is null then 'timestamp'"]
-    if local:
+    offset = steady_offset(zone, column.low) if column.low else None
+    if local and offset is None:
         checks.append(f"when {skipped(local, zone)} then 'dst_gap'")
     if latest:
         checks.append(f"when {v} > {latest} then 'future'")
     if column.low:
         checks.append(f"when {v} < timestamp {quote(column.low)} then 'range'")
     checks.append(f"when {v} >= timestamp '9000-01-01' then 'range'")
-    value = utc_time(formats, epoch, zone, c)
+    value = utc_time(formats, epoch, zone, c, offset=offset)
     return Conversion(value, f"case {' '.join(checks)} end")
 
 
+@cache
+def steady_offset(zone: str, since: str) -> int | None:
+    """Seconds a zone is ahead of UTC, if its clock was never changed after ``since``.
+
+    The engine's calendar costs half a millisecond per mention and file; subtracting costs nothing.
+    What lies before ``since`` is refused as out of range either way.
+    """
+    day = datetime.fromisoformat(since).replace(tzinfo=ZoneInfo(zone)) - timedelta(days=2)
+    first = day.utcoffset()
+    while first is not None and day.year < LAST_YEAR:
+        day += timedelta(days=1)
+        if day.utcoffset() != first:
+            return None
+    return int(first.total_seconds()) if first is not None else None
+
+
 def utc_time(
-    formats: list[str] | None, epoch: str | None, zone: str, cell: str, *, plus: str | None = None
+    formats: list[str] | None,
+    epoch: str | None,
+    zone: str,
+    cell: str,
+    *,
+    plus: str | None = None,
+    offset: int | None = None,
 ) -> str:
-    """Naive UTC timestamp of ``cell``: by its own zone or epoch, else as local time of ``zone``."""
+    """Naive UTC timestamp of ``cell``: by its own zone or epoch, else as local time of ``zone``.
+
+    ``offset`` replaces the zone's calendar where its clock is steady.
+    """
     local = local_time(formats, cell)
     if local and plus:
         local = f"({local} + interval {quote(plus)})"
-    parts = [absolute_time(formats, epoch, cell), to_utc(local, zone) if local else None]
+    shifted = None
+    if local:
+        steady = f"({local} - interval '{offset} seconds')"
+        shifted = to_utc(local, zone) if offset is None else steady
+    parts = [absolute_time(formats, epoch, cell), shifted]
     return _coalesce([part for part in parts if part]) or "cast(null as timestamp)"
 
 

@@ -158,21 +158,18 @@ def record_sightings(ledger: sa.Engine, feed: str, seen: Iterable[tuple[Sighting
 
 
 def _record_sighting(connection: sa.Connection, feed: str, sighting: Sighting, sha256: str) -> None:
-    table = inbox_sightings
-    path = path_key(sighting)
-    connection.execute(sa.delete(table).where(table.c.feed == feed, table.c.path == path))
     size, mtime, ctime, inode = sighting.state
-    connection.execute(
-        sa.insert(table).values(
-            feed=feed,
-            path=path,
-            size_bytes=size,
-            mtime_ns=mtime,
-            ctime_ns=ctime,
-            inode=inode,
-            file_sha256=sha256,
-        )
-    )
+    row = {
+        "feed": feed,
+        "path": path_key(sighting),
+        "size_bytes": size,
+        "mtime_ns": mtime,
+        "ctime_ns": ctime,
+        "inode": inode,
+        "file_sha256": sha256,
+    }
+    connection.execute(_FORGET_SIGHTING, {"of_feed": feed, "of_path": row["path"]})
+    connection.execute(_ADD_SIGHTING, row)
 
 
 def path_key(sighting: Sighting) -> str:
@@ -210,54 +207,72 @@ def _settle(
     return is_first
 
 
-def _enter_file(connection: sa.Connection, spec: FeedSpec, file: InboxFile) -> None:
-    table = inbox_files
-    is_here = sa.select(table.c.inbox_seq).where(
-        table.c.feed == spec.feed, table.c.file_sha256 == file.file_sha256
+# Built once: a small file would feel the building of seven statements.
+_FORGET_SIGHTING = sa.delete(inbox_sightings).where(
+    inbox_sightings.c.feed == sa.bindparam("of_feed"),
+    inbox_sightings.c.path == sa.bindparam("of_path"),
+)
+_ADD_SIGHTING = sa.insert(inbox_sightings)
+_FIND_FILE = sa.select(inbox_files.c.inbox_seq).where(
+    inbox_files.c.feed == sa.bindparam("of_feed"),
+    inbox_files.c.file_sha256 == sa.bindparam("of_file"),
+)
+_ADD_FILE = sa.insert(inbox_files)
+_SAME_FILE = sa.and_(
+    inbox_parts.c.feed == sa.bindparam("of_feed"),
+    inbox_parts.c.file_sha256 == sa.bindparam("of_file"),
+)
+_SAME_PART = sa.and_(_SAME_FILE, inbox_parts.c.contract_hash == sa.bindparam("of_contract"))
+_FIND_STATE = sa.select(inbox_parts.c.state).where(_SAME_PART)
+_SUPERSEDE = (
+    sa.update(inbox_parts)
+    .where(
+        _SAME_FILE,
+        inbox_parts.c.state == "active",
+        inbox_parts.c.contract_hash != sa.bindparam("of_contract"),
     )
-    if connection.execute(is_here).first() is None:
-        connection.execute(
-            sa.insert(table).values(
-                feed=spec.feed,
-                channel=spec.channel,
-                entity=spec.entity,
-                file_sha256=file.file_sha256,
-                file_name=file.file_name,
-                size_bytes=file.size_bytes,
-                received_at=file.received_at,
-            )
-        )
+    .values(state="superseded")
+)
+_FORGET_PART = sa.delete(inbox_parts).where(_SAME_PART)
+_ADD_PART = sa.insert(inbox_parts)
+
+
+def _enter_file(connection: sa.Connection, spec: FeedSpec, file: InboxFile) -> None:
+    named = {"of_feed": spec.feed, "of_file": file.file_sha256}
+    if connection.execute(_FIND_FILE, named).first() is None:
+        row = {
+            "feed": spec.feed,
+            "channel": spec.channel,
+            "entity": spec.entity,
+            "file_sha256": file.file_sha256,
+            "file_name": file.file_name,
+            "size_bytes": file.size_bytes,
+            "received_at": file.received_at,
+        }
+        connection.execute(_ADD_FILE, row)
 
 
 def _switch(connection: sa.Connection, feed: str, sha256: str, part: PartRow) -> bool:
-    table = inbox_parts
-    same_file = sa.and_(table.c.feed == feed, table.c.file_sha256 == sha256)
-    same_part = sa.and_(same_file, table.c.contract_hash == part.contract_hash)
-    state = connection.execute(sa.select(table.c.state).where(same_part)).scalar()
+    named = {"of_feed": feed, "of_file": sha256, "of_contract": part.contract_hash}
+    state = connection.execute(_FIND_STATE, named).scalar()
     if part.state == "refused" and state == "active":
         return True  # reported, but what was good under this contract stays good
     if part.state == "active":
-        connection.execute(
-            sa.update(table)
-            .where(
-                same_file, table.c.state == "active", table.c.contract_hash != part.contract_hash
-            )
-            .values(state="superseded")
-        )
-    connection.execute(sa.delete(table).where(same_part))
-    connection.execute(
-        sa.insert(table).values(
-            feed=feed,
-            file_sha256=sha256,
-            contract_hash=part.contract_hash,
-            state=part.state,
-            received_count=part.received,
-            written_count=part.written,
-            quarantined_count=part.quarantined,
-            part_path=part.part_path,
-            quarantine_path=part.quarantine_path,
-            reason_code=part.reason_code,
-            message=part.message,
-        )
-    )
+        connection.execute(_SUPERSEDE, named)
+    if state is not None:
+        connection.execute(_FORGET_PART, named)
+    row = {
+        "feed": feed,
+        "file_sha256": sha256,
+        "contract_hash": part.contract_hash,
+        "state": part.state,
+        "received_count": part.received,
+        "written_count": part.written,
+        "quarantined_count": part.quarantined,
+        "part_path": part.part_path,
+        "quarantine_path": part.quarantine_path,
+        "reason_code": part.reason_code,
+        "message": part.message,
+    }
+    connection.execute(_ADD_PART, row)
     return state != part.state

@@ -26,6 +26,7 @@ ELEMENTS_LIMIT = 1000  # of one line
 # Bytes of lines in one batch, a line counted once per element: each brings all fields beside the
 # list once more.
 WEIGHT_LIMIT = 4 * BLOCK_BYTES
+_PLAIN = frozenset({str, type(None)})
 ERROR_KEYS = {"errcode", "errmsg", "error", "error_code", "error_msg", "code", "message", "msg"}
 
 
@@ -91,6 +92,7 @@ class JsonlReader:
         self.positions = {name: n for n, name in enumerate(self.names)}
         self.notes = Notes()
         self._paths = [tuple(name.split(".")) for name in self.names]
+        self._is_flat = all(len(path) == 1 for path in self._paths)
         self._list = tuple(spec.format.explode.split(".")) if spec.format.explode else ()
         self._known = {header_key(path[0]) for path in self._paths}
         self._known |= {header_key(self._key(path)) for path in self._paths}
@@ -115,7 +117,7 @@ class JsonlReader:
             if not line.strip() and self._skips_blank:
                 continue
             text = _text(line)
-            for row in self._rows(line, text):
+            for row in self._rows(line, text) if self._list else (self._one(line, text),):
                 found.add(self._next_record, row, line, text)
                 self._next_record += 1
                 if found.weight > WEIGHT_LIMIT:
@@ -123,11 +125,17 @@ class JsonlReader:
                     found = _Found()
         yield found.batch(len(self.names))
 
+    def _one(self, line: bytes, text: str) -> list[str | None] | Reject:
+        """The one record of a line of a feed without ``explode``."""
+        try:
+            return self._row(self._record(line, text))
+        except (NotStrictError, RecursionError) as error:
+            return self._reject(line, text, error)
+
     def _rows(self, line: bytes, text: str) -> Iterator[list[str | None] | Reject]:
         """The records of a line, each taken apart or rejected."""
         try:
-            record = self._record(line, text)
-            elements = self._elements(record) if self._list else [record]
+            elements = self._elements(self._record(line, text))
         except (NotStrictError, RecursionError) as error:
             yield self._reject(line, text, error)
             return
@@ -135,9 +143,16 @@ class JsonlReader:
             try:
                 if element is None:
                     raise _misplaced(self._list)
-                yield [_cell(element, path) for path in self._paths]
+                yield self._row(element)
             except NotStrictError as error:
                 yield self._reject(line, text, error)
+
+    def _row(self, record: dict[str, Any]) -> list[str | None]:
+        if self._is_flat:
+            row = list(map(record.get, self.names))
+            if _PLAIN.issuperset(map(type, row)):
+                return row
+        return [_cell(record, path) for path in self._paths]
 
     def _reject(self, line: bytes, text: str, error: Exception) -> Reject:
         code = "field_too_long" if len(line) > RECORD_LIMIT else "json"
@@ -146,9 +161,10 @@ class JsonlReader:
 
     def _record(self, line: bytes, text: str) -> dict[str, Any]:
         record = parse_strictly(line, text)
-        for key in record:
-            if key not in self._found:
-                self._meet(key)
+        if not record.keys() <= self._found:
+            for key in record:
+                if key not in self._found:
+                    self._meet(key)
         return record
 
     def _elements(self, record: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
@@ -246,12 +262,13 @@ def parse_strictly(line: bytes, text: str) -> dict[str, Any]:
         raise NotStrictError("too long")
     if line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and _depth(text) > DEPTH_LIMIT:
         raise NotStrictError("nested too deep")
+    bare = text.strip(BLANKS)
     try:
-        found = json.loads(
-            text, object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=_refuse
-        )
+        found, end = _DECODER.raw_decode(bare)
     except json.JSONDecodeError as error:
         raise NotStrictError("no JSON") from error
+    if end != len(bare):
+        raise NotStrictError("no JSON")
     if not isinstance(found, dict):
         raise NotStrictError("no object")
     return found
@@ -266,6 +283,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(word: str) -> None:
     raise NotStrictError(word)
+
+
+# json.loads would make a decoder for every line.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=_refuse
+)
+BLANKS = " \t\n\r"  # what JSON lets stand around a value
 
 
 def _depth(text: str) -> int:

@@ -12,7 +12,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pytest
+
+from crm_pipeline.lib.ingestion import conversions
 
 from .door import GOOD, Door, csv
 
@@ -469,3 +472,36 @@ def test_b83_a_phone_number_as_sku_is_quarantined(make_door: MakeDoor) -> None:
         reason_of(door, LINE.replace("S1", "13912345678"), header=LINES_HEADER)
         == "misplaced_personal_data"
     )
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset"),
+    [
+        ("Asia/Shanghai", 8 * 3600),
+        ("Asia/Kolkata", 19_800),
+        ("UTC", 0),
+        ("Europe/London", None),
+        ("America/Sao_Paulo", None),  # steady now, but not since 1995
+        ("Africa/Casablanca", None),
+    ],
+)
+def test_a_clock_is_steady_only_if_it_never_was_changed(zone: str, offset: int | None) -> None:
+    assert conversions.steady_offset(zone, "1995-01-01") == offset
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Asia/Kolkata", "Pacific/Kiritimati"])
+def test_the_short_way_to_utc_and_the_calendar_agree(zone: str) -> None:
+    moments = [f"{year}-0{month}-15 00:30:00" for year in (1995, 2012, 2050) for month in (1, 7)]
+    short = conversions.utc_time(
+        ["%Y-%m-%d %H:%M:%S"],
+        None,
+        zone,
+        "c",
+        offset=conversions.steady_offset(zone, "1995-01-03"),
+    )
+    whole = conversions.utc_time(["%Y-%m-%d %H:%M:%S"], None, zone, "c")
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"select {short}, {whole} from (select unnest(?) as c)", [moments]
+        ).fetchall()
+    assert rows and all(a == b and a is not None for a, b in rows)
