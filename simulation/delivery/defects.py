@@ -79,7 +79,13 @@ class Duplicate(Defect):
 
 @dataclass(frozen=True)
 class HeldBack(Defect):
-    """The record comes with a later delivery than its own."""
+    """The record comes with a later delivery than its own.
+
+    ``refunds`` names the feed of refunds whose orders are held back first, so that some of them
+    are refunded before they come.
+    """
+
+    refunds: str = ""
 
 
 @dataclass(frozen=True)
@@ -267,8 +273,8 @@ def duplicate(*, is_later: bool = False, rate: float = 0.001) -> Duplicate:
     return Duplicate(kind, "B59", "duplicate", None, rate, is_later)
 
 
-def held_back(rate: float = 0.001) -> HeldBack:
-    return HeldBack("held_back", "B58", "accepted", None, rate)
+def held_back(refunds: str = "", rate: float = 0.001) -> HeldBack:
+    return HeldBack("held_back", "B58", "accepted", None, rate, refunds)
 
 
 def conflict(header: str, change: Callable[[Any], Any], rate: float = 0.0002) -> Conflict:

@@ -23,7 +23,7 @@ from simulation.delivery import clean
 from simulation.delivery.channels import all_feeds
 from simulation.delivery.clean import Share
 from simulation.delivery.damage import Changes, Log, Planter, Record, generator
-from simulation.delivery.defects import Correction, Defect, ExtraLine, FileDefect
+from simulation.delivery.defects import Correction, Defect, ExtraLine, FileDefect, HeldBack
 from simulation.delivery.feed_writer import Csv, FeedWriter, Parquet, Xlsx
 from simulation.delivery.files import line_sql, open_sink
 from simulation.delivery.plan import Delivery, DeliveryParameters, deliveries
@@ -98,8 +98,8 @@ def write_landing(
         for writer in all_feeds() if feeds is None else feeds:
             periods = clean.periods_of(clean_dir, writer.feed)
             if periods:
-                job = _FeedJob(connection, writer, parameters, seed, log, landed)
-                job.run(clean_dir, periods, landing_dir, work_dir)
+                job = _FeedJob(connection, writer, clean_dir, parameters, seed, log, landed)
+                job.run(periods, landing_dir, work_dir)
     landed.defects = _defect_table(log)
     return landed
 
@@ -162,6 +162,7 @@ class _FeedJob:
         self,
         connection: duckdb.DuckDBPyConnection,
         writer: FeedWriter,
+        clean_dir: Path,
         parameters: DeliveryParameters,
         seed: int,
         log: Log,
@@ -169,6 +170,7 @@ class _FeedJob:
     ) -> None:
         self.connection, self.writer, self.parameters = connection, writer, parameters
         self.seed, self.log, self.landed = seed, log, landed
+        self.clean_dir = clean_dir
         self.planter = Planter(writer, seed, parameters.defect_rate, log)
         self.headers = [item.header for item in writer.fields]
         self.is_typed = isinstance(writer.format, Parquet)
@@ -177,15 +179,13 @@ class _FeedJob:
         self.schema: pa.Schema | None = None
         self.lost: tuple[Counter[tuple[str, str]], ...] = (Counter(), Counter())
 
-    def run(
-        self, clean_dir: Path, periods: clean.Periods, landing_dir: Path, work_dir: Path
-    ) -> None:
+    def run(self, periods: clean.Periods, landing_dir: Path, work_dir: Path) -> None:
         writer, zone = self.writer, self.parameters.zone
         plan = deliveries(self.parameters, writer.cadence)
         found = clean.shares(self.connection, writer, periods, plan, zone)
         others = {}
         for sibling in writer.siblings:
-            others = clean.periods_of(clean_dir, sibling)
+            others = clean.periods_of(self.clean_dir, sibling)
         self.planter.spread({share.delivery.number: share.records for share in found})
         bad = self._bad_files([share.delivery.number for share in found])
         ends = self._extra_lines([share.delivery.number for share in found])
@@ -197,7 +197,7 @@ class _FeedJob:
             turn = share.delivery.number
             paths = self._write(share, folder, ends.get(turn, ()), is_last=is_last)
             self._write_bad(share.delivery, folder, paths, bad.get(turn, ()))
-        self._keep_accounts(work_dir, clean_dir)
+        self._keep_accounts(work_dir)
 
     # -------------------------------------------------------------------------- good files
 
@@ -288,6 +288,7 @@ class _FeedJob:
         chosen = self.planter.choose(turn, np.asarray(spare))
         if not chosen:
             return Changes()
+        chosen = self._refunded_first(chosen, turn)
         listed = ", ".join(str(number) for number in sorted(chosen))
         records = self._records(f"where rn in ({listed})")
         older = {}
@@ -295,6 +296,26 @@ class _FeedJob:
             older = self._records(f"where rn in ({listed})", "updated_at - interval 1 second")
         cells = {number: record.cells for number, record in older.items()}
         return self.planter.apply(chosen, records, cells)
+
+    def _refunded_first(self, chosen: dict[int, Defect], turn: int) -> dict[int, Defect]:
+        """Holds back orders that were refunded, where there are some to spare."""
+        for number, defect in list(chosen.items()):
+            if not isinstance(defect, HeldBack) or not defect.refunds:
+                continue
+            periods = clean.periods_of(self.clean_dir, defect.refunds)
+            files = [literal(name) for names in periods.values() for name in names]
+            if not files:
+                continue
+            taken = ", ".join(str(other) for other in chosen)
+            found = self.connection.execute(
+                f"select rn from batch where not coalesce(is_protected, false) "
+                f"and rn not in ({taken}) and order_id in "
+                f"(select order_id from read_parquet([{', '.join(files)}])) order by rn"
+            ).fetchall()
+            if found:
+                random = generator(self.seed, self.writer.feed, turn, "refunded", number)
+                chosen[found[int(random.integers(len(found)))][0]] = chosen.pop(number)
+        return chosen
 
     def _records(self, where: str, updated_at: str = "") -> dict[int, Record]:
         rows = self.connection.execute(self._cells_sql(where, updated_at)).fetchall()
@@ -426,7 +447,7 @@ class _FeedJob:
             for number, account_channel, customer in rows:
                 lost[account_channel, customer] += damaged[number]
 
-    def _keep_accounts(self, work_dir: Path, clean_dir: Path) -> None:
+    def _keep_accounts(self, work_dir: Path) -> None:
         """Writes the accounts with more records than were lost."""
         writer, folder = self.writer, work_dir / "accounts"
         folder.mkdir(parents=True, exist_ok=True)
@@ -436,7 +457,7 @@ class _FeedJob:
         for (feed, entity), lost in zip(read, self.lost, strict=False):
             if not self._has_accounts(entity):
                 continue
-            files = [f for names in clean.periods_of(clean_dir, feed).values() for f in names]
+            files = [f for names in clean.periods_of(self.clean_dir, feed).values() for f in names]
             keys = list(lost)
             self.connection.register("lost", pa.table({
                 "channel": pa.array([channel for channel, _ in keys], pa.string()),

@@ -133,7 +133,7 @@ ORDERS = FeedWriter(
         duplicate(is_later=True),
         conflict("promotion_amount", always("6667")),
         correction("promotion_amount", always("1")),
-        held_back(),
+        held_back("douyin_refunds"),
         empty_file(),
         web_page(),
         error_message(),

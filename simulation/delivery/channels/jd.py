@@ -100,7 +100,7 @@ ORDERS = FeedWriter(
         duplicate(),
         conflict("优惠金额", always("66.67")),
         correction("优惠金额", always("0.01")),
-        held_back(),
+        held_back("jd_refunds"),
         total_row(),
         damaged_file(),
         file_again(),

@@ -110,7 +110,7 @@ ORDERS = FeedWriter(
         duplicate(is_later=True),
         conflict("优惠金额", always("66.67")),
         correction("优惠金额", always("0.01")),
-        held_back(),
+        held_back("tmall_refunds"),
         total_row("买家实际支付金额"),
         cut_off_line("260131"),
         empty_file(),

@@ -340,6 +340,23 @@ def test_late_and_held_back_records_are_known_late(small_world: Any, taken: Take
     assert late
 
 
+@pytest.mark.bad_input("B46")
+def test_b46_some_refunds_are_known_before_their_order(taken: Taken) -> None:
+    early = 0
+    for channel in ("tmall", "jd", "douyin", "mini_program", "app"):
+        orders = [str(p) for p in taken.reports[f"{channel}_orders"].part_paths(taken.home)]
+        found = taken.relations(f"{channel}_refunds").execute(
+            f"""
+            select count(*) from written inner join (
+                select order_id, min(known_at) as told_at from read_parquet({orders}) group by 1
+            ) using (order_id)
+            where known_at < told_at
+            """
+        )
+        early += (found.fetchone() or (0,))[0]
+    assert early
+
+
 # ----------------------------------------------------------------------------- whole files
 
 
