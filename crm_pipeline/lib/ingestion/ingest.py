@@ -45,6 +45,8 @@ _NOT_THE_FILE = (
     duckdb.CatalogException,
 )
 PostConsents = Callable[..., Any]
+# Entities the consent ledger hears of too: consents, and receipts for the opt-outs in them.
+LEDGER_ENTITIES = ("consents", "message_receipts")
 
 
 @dataclass(frozen=True)
@@ -162,9 +164,9 @@ def ingest_feed(
         post_consents: receives the records of a consent feed before they count.
         stable_seconds: how long a file without companion must have been at rest.
     """
-    if spec.entity == "consents" and post_consents is None:
+    if spec.entity in LEDGER_ENTITIES and post_consents is None:
         raise ConfigError(
-            f"{spec.feed} delivers consents; post_consents is needed",
+            f"{spec.feed} delivers consents or opt-outs; post_consents is needed",
             remedy="pass the consent ledger's function",
         )
     began = time.perf_counter()
@@ -386,7 +388,7 @@ class _Door:
             self.home, self.spec, file.file_sha256, is_proven_whole=proven, landed=landed
         )
         done = parts.write_parts(self.home, engine, self.spec, facts, opened, manifest)
-        if self.spec.entity == "consents" and self.post_consents and done.part_path:
+        if self.spec.entity in LEDGER_ENTITIES and self.post_consents and done.part_path:
             failpoint("consents_before")
             table = pq.read_table(self.home.root / done.part_path, partitioning=None)
             self.post_consents(table, feed=self.spec.feed, file_sha256=file.file_sha256)

@@ -125,13 +125,21 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
             specs[feed],
             root / "landing",
             received_at=AFTER,
-            post_consents=partial(post_consents, ledger, vault_engine, key=KEY),
+            post_consents=partial(_book, ledger, vault_engine),
         )
         for feed in WRITERS
     }
     return Delivered(
         root / "clean", root / "landing", home, landed, specs, reports, ledger, vault_engine
     )
+
+
+def _book(ledger: sa.Engine, vault_engine: sa.Engine, table: pa.Table, **said: str) -> None:
+    """Consents and receipts reach the ledger as in a deployment."""
+    if "receipt_kind" in table.column_names:
+        post_opt_outs(ledger, table, key=KEY, **said)
+    else:
+        post_consents(ledger, vault_engine, table, key=KEY, **said)
 
 
 # ------------------------------------------------------------------------------ every feed
@@ -310,8 +318,13 @@ def test_every_consent_of_the_centre_stands_in_the_ledger_under_its_own_channel(
     columns = ("channel", "source_customer_id", "contact_kind", "purpose", "consent_channel",
                "is_granted", "occurred_at")  # fmt: skip
     with delivered.ledger.connect() as connection:
-        rows = connection.execute(sa.select(*(consents.c[name] for name in columns))).all()
+        said = sa.select(*(consents.c[name] for name in columns))
+        rows = connection.execute(said.where(consents.c.feed == "consent_center")).all()
+        opt_outs = connection.execute(
+            sa.select(consents.c.is_granted).where(consents.c.feed.endswith("_receipts"))
+        ).all()
     assert {tuple(row) for row in rows} == written
+    assert {row.is_granted for row in opt_outs} == {False}
     assert {row.contact_kind for row in rows} == {"phone", "email", "wecom", "push"}
 
 
