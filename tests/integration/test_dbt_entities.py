@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -267,13 +268,22 @@ def corrections() -> list[Delivery]:
     ]
 
 
-@pytest.mark.requirement("CUS-2")
-def test_a_corrected_or_late_record_moves_its_touches_as_a_new_build_would(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> ParsedDbt:
+    return ParsedDbt(tmp_path_factory.mktemp("dbt_parsed"))
+
+
+@pytest.fixture
+def settings_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_DBT_BUSINESS_TIMEZONE", "Asia/Shanghai")
     monkeypatch.setenv("CRM_DBT_REPORTING_CURRENCY", "CNY")
-    dbt = ParsedDbt(tmp_path)
+
+
+@pytest.mark.requirement("CUS-2")
+@pytest.mark.usefixtures("settings_of_the_shop")
+def test_a_corrected_or_late_record_moves_its_touches_as_a_new_build_would(
+    dbt: ParsedDbt, tmp_path: Path
+) -> None:
     timelines = []
     for name, nights in {
         "stepped": [deliveries(), corrections()],
@@ -292,3 +302,35 @@ def test_a_corrected_or_late_record_moves_its_touches_as_a_new_build_would(
     days = {row["business_date"] for row in stepped if row["entity"] == "tickets"}
     assert days == {dt.date(2024, 6, 21), dt.date(2024, 6, 22)}  # opened anew, resolved as before
     assert dt.date(2024, 2, 1) in {row["business_date"] for row in stepped}
+
+
+TOUCHES_BY_CUSTOMER = """
+    select customer_id, count(*) as touches
+    from marts.customer_timeline join marts.source_customers using (channel, source_customer_id)
+    group by customer_id
+"""
+
+
+@pytest.mark.requirement("CUS-2")
+@pytest.mark.usefixtures("settings_of_the_shop")
+def test_a_merge_moves_every_touch_to_the_kept_customer_and_rewrites_none(
+    warehouse: Path, dbt: ParsedDbt, tmp_path: Path
+) -> None:
+    path = tmp_path / "crm.duckdb"
+    shutil.copy(warehouse, path)
+    kept, gone = "c-account_channel-1-a1", "c-account_channel-1-source_customer_id-1"
+    timeline = "from marts.customer_timeline order by touch_id"
+    before = {row["customer_id"]: row["touches"]
+              for row in dbt_support.read(path, TOUCHES_BY_CUSTOMER)}  # fmt: skip
+    touches = dbt_support.read(path, timeline)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "update identity.customer_accounts set customer_id = ? where customer_id = ?",
+            [kept, gone],
+        )
+    dbt.run(path, "--select", "source_customers", as_of="2024-06-30")
+    after = {row["customer_id"]: row["touches"]
+             for row in dbt_support.read(path, TOUCHES_BY_CUSTOMER)}  # fmt: skip
+    assert after[kept] == before[kept] + before[gone]
+    assert gone not in after
+    assert dbt_support.read(path, timeline) == touches
