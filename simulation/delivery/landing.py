@@ -299,22 +299,22 @@ class _FeedJob:
 
     def _refunded_first(self, chosen: dict[int, Defect], turn: int) -> dict[int, Defect]:
         """Holds back orders that were refunded, where there are some to spare."""
-        for number, defect in list(chosen.items()):
-            if not isinstance(defect, HeldBack) or not defect.refunds:
-                continue
-            periods = clean.periods_of(self.clean_dir, defect.refunds)
-            files = [literal(name) for names in periods.values() for name in names]
-            if not files:
-                continue
-            taken = ", ".join(str(other) for other in chosen)
-            found = self.connection.execute(
-                f"select rn from batch where not coalesce(is_protected, false) "
-                f"and rn not in ({taken}) and order_id in "
-                f"(select order_id from read_parquet([{', '.join(files)}])) order by rn"
-            ).fetchall()
-            if found:
-                random = generator(self.seed, self.writer.feed, turn, "refunded", number)
-                chosen[found[int(random.integers(len(found)))][0]] = chosen.pop(number)
+        held = {n: d for n, d in chosen.items() if isinstance(d, HeldBack) and d.refunds}
+        feeds = {defect.refunds for defect in held.values()}
+        periods = [p for feed in feeds for p in clean.periods_of(self.clean_dir, feed).values()]
+        files = [literal(name) for names in periods for name in names]
+        if not files:
+            return chosen
+        taken = ", ".join(str(number) for number in chosen)
+        found = self.connection.execute(
+            "select rn from batch where not coalesce(is_protected, false) "
+            f"and rn not in ({taken}) and order_id in "
+            f"(select order_id from read_parquet([{', '.join(files)}])) order by rn"
+        ).fetchnumpy()["rn"]
+        random = generator(self.seed, self.writer.feed, turn, "refunded")
+        better = random.permutation(np.asarray(found)).tolist()
+        for old, new in zip(sorted(held), better, strict=False):
+            chosen[new] = chosen.pop(old)
         return chosen
 
     def _records(self, where: str, updated_at: str = "") -> dict[int, Record]:
