@@ -164,7 +164,8 @@ def run_phase(phase: str, path: Path, day: str) -> None:
             execute(instance, "ingest_job")
         else:
             tables = dg.AssetSelection.assets(*map(dg.AssetKey, (STAGED_LAST, TIMELINE, LATE)))
-            chosen = tables.upstream() - dg.AssetSelection.groups("channels", "pulls")
+            models = tables.upstream() - dg.AssetSelection.groups("channels", "pulls")
+            chosen = models.required_multi_asset_neighbors()
             execute(instance, "nightly_job", partition_key=day, only=chosen)
 
 

@@ -23,8 +23,8 @@
 {% macro create_step_notes() %}
     {% do run_query('create schema if not exists ' ~ step_notes().without_identifier()) %}
     {% do run_query(
-        'create table if not exists ' ~ step_notes() ~ ' (table_name varchar, attempt integer,'
-        ~ ' base_attempt integer, settings_key varchar, is_full boolean, as_of_end_at timestamp)'
+        'create table if not exists ' ~ step_notes() ~ ' (table_name ' ~ dbt.type_string() ~ ', attempt integer,'
+        ~ ' base_attempt integer, settings_key ' ~ dbt.type_string() ~ ', is_full boolean, as_of_end_at timestamp)'
     ) %}
 {% endmacro %}
 
@@ -121,10 +121,21 @@
     insert into {{ step_notes() }} values (
         '{{ this.identifier }}', {{ attempt }}, {{ state.base }}, '{{ settings_key() }}', {{ is_full }}, {{ as_of_end_at() }}
     )
-    {%- if this.identifier == 'staged_parts' -%}
-        ; delete from {{ step_notes() }} where attempt < {{ state.attempt }}
-    {%- endif -%}
+    {%- if this.identifier == 'staged_parts' -%}{{ forget_notes_before(state.attempt) }}{%- endif -%}
 {% endmacro %}
+
+
+{# Notes of attempts that are over are never read again; an engine that cannot delete rows may keep them. #}
+{% macro forget_notes_before(attempt) -%}
+    {{ return(adapter.dispatch('forget_notes_before')(attempt)) }}
+{%- endmacro %}
+
+{% macro default__forget_notes_before(attempt) -%}
+    ; delete from {{ step_notes() }} where attempt < {{ attempt }}
+{%- endmacro %}
+
+{% macro spark__forget_notes_before(attempt) -%}
+{%- endmacro %}
 
 
 {# Refuses a stepped table the last model of the chain does not wait for. #}
