@@ -373,6 +373,11 @@ def test_a_night_replaces_exactly_the_days_that_changed(
     )
     assert [tuple(row.values()) for row in late] == [(430, 1, True), (None, 1, False)]
 
+    take_back(shop.path, 2)  # a part that counts as staged loses its last record
+    shop.run("2024-06-11")
+    assert shop.touched() == ["06-09"]
+    assert shop.rolled_up() == {"05-01": 1, "06-02": 1, "06-07": 1}
+
     fresh = tmp_path / "crm.duckdb"
     copy_sources(shop.path, fresh)
     dbt.run(fresh, "--select", *CHAIN, "--exclude", *TIMELINE, as_of="2024-06-11")
