@@ -50,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--months", type=int, help="instead of the file's number")
     parser.add_argument("--seed", type=int, help="instead of the file's number")
     parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="another number than the file's, such as purchases.rate_scale_days=20; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
         "--work", type=Path, help="for clean records while they are needed (default: beside truth)"
     )
     parser.add_argument(
@@ -71,7 +75,22 @@ def _parameters(options: argparse.Namespace) -> WorldParameters:
         for key in ("people", "months", "seed")
         if getattr(options, key) is not None
     }
-    return load_parameters(options.config).changed(**given)
+    given |= dict(_setting(text) for text in options.set)
+    try:
+        return load_parameters(options.config).changed(**given)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"this world cannot be: {error}",
+            where=str(options.config),
+            remedy="name a number of the file as section.key=value",
+        ) from error
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{text!r} sets nothing", remedy="write --set section.key=value")
+    return name.replace(".", "__"), json.loads(value) if value[:1] in "0123456789[{-" else value
 
 
 def _make(parameters: WorldParameters, options: argparse.Namespace) -> None:

@@ -40,6 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo world with few people and few, larger files, ingested and staged."""
     work = tmp_path_factory.mktemp("world")
     numbers = yaml.safe_load(DEFAULT_CONFIG.read_text("utf-8"))
+    numbers["purchases"]["rate_scale_days"] = 20  # busier than the demo: few people show much
     numbers["delivery"] |= {"daily_days": 1, "months_per_large_file": 3, "months_per_small_file": 9}
     (work / "world.yaml").write_text(yaml.safe_dump(numbers, allow_unicode=True), "utf-8")
     made = simulate(

@@ -30,7 +30,14 @@ class SmallWorld:
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
     root = tmp_path_factory.mktemp("world")
-    parameters = load_parameters(DEFAULT_CONFIG).changed(world__people=1000, world__months=4)
+    parameters = load_parameters(DEFAULT_CONFIG).changed(
+        world__people=1000,
+        world__months=4,
+        purchases__rate_scale_days=20,  # busier than the demo: few people show every damage
+        behaviour__sessions_per_month=2.2,
+        delivery__months_per_large_file=1,
+        delivery__months_per_small_file=3,
+    )
     write_clean(parameters, root / "clean", root / "truth")
     rhythm = replace(delivery_parameters(parameters), daily_days=1, late_every_months=2)
     return SmallWorld(parameters, root / "clean", root / "truth", rhythm)

@@ -104,7 +104,14 @@ def _spelled_alike(feed: str, column: str, value: Any) -> Any:
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
     root = tmp_path_factory.mktemp("behaviour")
-    parameters = load_parameters(DEFAULT_CONFIG).changed(world__people=1000, world__months=4)
+    parameters = load_parameters(DEFAULT_CONFIG).changed(
+        world__people=1000,
+        world__months=4,
+        purchases__rate_scale_days=20,  # busier than the demo: few people show every damage
+        behaviour__sessions_per_month=2.2,
+        delivery__months_per_large_file=1,
+        delivery__months_per_small_file=3,
+    )
     write_clean(parameters, root / "clean", root / "truth")
     rhythm = replace(delivery_parameters(parameters), daily_days=1, late_every_months=2)
     landed = write_landing(

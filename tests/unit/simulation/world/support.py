@@ -51,8 +51,12 @@ class Read:
         return self.connection.sql(query).to_arrow_table()
 
 
+# More orders and sessions than the demo has, so that few people show the rates.
+BUSY = {"purchases__rate_scale_days": 20, "behaviour__sessions_per_month": 2.2}
+
+
 def make(folder: Path, **changes: object) -> Read:
-    parameters = load_parameters().changed(**changes)
+    parameters = load_parameters().changed(**{**BUSY, **changes})
     sink = MemorySink()
     world = generate(parameters, sink, TruthSink(folder))
     connection = duckdb.connect(":memory:")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from crm_pipeline.lib.errors import ConfigError
-from simulation.__main__ import main
+from simulation.__main__ import _parameters, _parser, main
 from simulation.engine import finish_truth, write_clean
 from simulation.parameters import WorldParameters, load_parameters
 from tests.unit.simulation.world.support import Read
@@ -139,3 +139,17 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     assert main(["--home", str(tmp_path), "--people", "50"]) == 1
     assert "holds something else" in capsys.readouterr().err
     assert strange.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_number_can_be_set_on_the_command_line() -> None:
+    options = _parser().parse_args(
+        ["--set", "purchases.rate_scale_days=11", "--set", "world.currency=HKD"]
+    )
+    parameters = _parameters(options)
+    assert (parameters.purchases.rate_scale_days, parameters.world.currency) == (11, "HKD")
+
+
+@pytest.mark.parametrize("wrong", ["purchases.rate", "purchases.nothing=1", "world.people=none"])
+def test_a_number_that_cannot_be_set_is_refused_with_a_remedy(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="section.key=value"):
+        _parameters(_parser().parse_args(["--set", wrong]))
