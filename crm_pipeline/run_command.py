@@ -108,9 +108,7 @@ def settle(
         raise ConfigError("landing and example exclude each other", remedy="give one of them")
     if not landing and not example and not home.settings.exists() and not _any_in(home, feeds):
         example = DEFAULT_EXAMPLE
-    if example and is_made(example):
-        make_example(example, home.root)
-    elif example:
+    if example and not is_made(example):
         landing = prepare_example(example)
     arguments = {
         "CRM_LANDING": str(landing.resolve()) if landing else None,
@@ -124,6 +122,9 @@ def settle(
     ]
     settings = resolve(home, env=os.environ, feeds_with_files=with_files, arguments=arguments)
     remember(home, settings)
+    # After it is remembered: a maker that was stopped goes on with the next command.
+    if settings.example and is_made(settings.example) and current_manifest(home) is None:
+        make_example(settings.example, home.root)
     return settings
 
 

@@ -33,8 +33,7 @@ def declared() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     return [
-        Requirement(text)
-        for text in (*project["dependencies"], *itertools.chain(*extras.values()))
+        Requirement(text) for text in (*project["dependencies"], *itertools.chain(*extras.values()))
     ]
 
 

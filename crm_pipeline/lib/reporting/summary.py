@@ -14,10 +14,16 @@ import duckdb
 
 BAR_WIDTH = 24
 
+MANY_FEEDS = 12  # from here on the records are told by channel
 FEEDS = """
     select feed, count(*), sum(received_count), sum(accepted_count),
         sum(quarantined_count), sum(duplicate_count)
     from ops.feed_balance group by feed order by feed
+"""
+CHANNELS = """
+    select channel, count(distinct feed), count(*), sum(received_count), sum(accepted_count),
+        sum(quarantined_count), sum(duplicate_count)
+    from ops.feed_balance group by channel order by channel
 """
 REASONS = """
     select reason_code, sum(record_count) from ops.quarantine_summary
@@ -59,11 +65,14 @@ def summarise(build_dir: Path, models: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _feeds(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    counts = ("files", "received", "accepted", "quarantined", "duplicate")
     rows = connection.execute(FEEDS).fetchall()
     yield "\nRecords"
-    yield from table(
-        ("feed", "files", "received", "accepted", "quarantined", "duplicate"), rows, indent="  "
-    )
+    if len(rows) < MANY_FEEDS:
+        yield from table(("feed", *counts), rows, indent="  ")
+    else:
+        rows = connection.execute(CHANNELS).fetchall()
+        yield from table(("channel", "feeds", *counts), rows, indent="  ")
     reasons = connection.execute(REASONS).fetchall()
     if reasons:
         told = ", ".join(f"{reason} {count:,}" for reason, count in reasons)

@@ -151,5 +151,5 @@ def test_a_number_can_be_set_on_the_command_line() -> None:
 
 @pytest.mark.parametrize("wrong", ["purchases.rate", "purchases.nothing=1", "world.people=none"])
 def test_a_number_that_cannot_be_set_is_refused_with_a_remedy(wrong: str) -> None:
-    with pytest.raises(ConfigError, match="section.key=value"):
+    with pytest.raises(ConfigError, match=r"section\.key=value"):
         _parameters(_parser().parse_args(["--set", wrong]))
