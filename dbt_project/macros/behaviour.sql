@@ -26,7 +26,7 @@
 
 
 {% macro count_when(condition) -%}
-    cast(sum(case when {{ condition }} then 1 else 0 end) as bigint)
+    count(case when {{ condition }} then 1 end)
 {%- endmacro %}
 
 
