@@ -35,7 +35,7 @@ setup: ## Create or refresh .venv from requirements.lock
 	@.ci/bootstrap
 
 .PHONY: run
-run: setup ## Run the pipeline once (real example data, or LANDING=your folder)
+run: setup ## Run the pipeline once (the made-up shop, EXAMPLE=name, or LANDING=your folder)
 	@.ci/preflight --disk 1000
 	@$(SET_HOME); set -- --home "$$home"; \
 	if [ -n "$$LANDING" ] && [ -n "$$EXAMPLE" ]; then \
