@@ -1,16 +1,14 @@
 """Excel workbooks: values only.
 
-Add here: what may stand in a workbook, and the text of a cell.
-Not here: conversion of text.
+Add here: what a workbook may be, and which of its rows are records.
+Not here: the XML inside and the text of a cell (``xlsx_book``); conversion of text.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 
@@ -24,7 +22,8 @@ UNPACKED_LIMIT = 1024 * 1024 * 1024
 RATIO_LIMIT = 200  # sheets of repeated text pack 50:1; bombs 1000:1
 SMALL = 10 * 1024 * 1024  # below this the ratio proves nothing
 ROWS = 20_000
-EXACT_DIGITS = 15  # what a spreadsheet keeps of a number
+
+Row = list[str | None]
 
 
 class XlsxReader:
@@ -33,8 +32,6 @@ class XlsxReader:
     def __init__(self, spec: FeedSpec, data: bytes) -> None:
         check_package(data)
         self._rows = _sheet_rows(spec, data)
-        for _ in range(spec.format.title_rows):
-            next(self._rows, None)
         first = next((row for row in self._rows if any(row)), [])
         while first and first[-1] is None:
             first = first[:-1]
@@ -46,7 +43,7 @@ class XlsxReader:
     def batches(self) -> Iterator[Batch]:
         """All records in the order of the sheet; rows without any value do not exist in it."""
         width, number = len(self.names), 0
-        rows: list[list[str | None]] = []
+        rows: list[Row] = []
         numbers: list[int] = []
         rejects: list[Reject] = []
         for row in self._rows:
@@ -66,9 +63,7 @@ class XlsxReader:
             yield _batch(width, rows, numbers, rejects)
 
 
-def _batch(
-    width: int, rows: list[list[str | None]], numbers: list[int], rejects: list[Reject]
-) -> Batch:
+def _batch(width: int, rows: list[Row], numbers: list[int], rejects: list[Reject]) -> Batch:
     by_column = list(zip(*rows, strict=True)) if rows else [()] * width
     columns = [pa.array(column, pa.string()) for column in by_column]
     return Batch(cells_table(width, 0, columns, pa.array(numbers, pa.int64())), rejects)
@@ -111,54 +106,37 @@ def check_package(data: bytes) -> None:
             )
 
 
-def _sheet_rows(spec: FeedSpec, data: bytes) -> Iterator[list[str | None]]:
-    import openpyxl  # slow to import, and few feeds need it
+def _sheet_rows(spec: FeedSpec, data: bytes) -> Iterator[Row]:
+    """The rows of the wanted sheet below its title."""
+    from crm_pipeline.lib.ingestion.readers import xlsx_book  # openpyxl is slow to import
 
     try:
-        book = openpyxl.load_workbook(
-            io.BytesIO(data), read_only=True, data_only=True, keep_links=False
-        )
+        book = xlsx_book.open_book(data)
         sheets = {s.title: s for s in book.worksheets}
         visible = [s for s in book.worksheets if s.sheet_state == "visible"]
+        wanted = spec.format.sheet
+        sheet = sheets.get(wanted) if wanted else (visible or book.worksheets)[0]
+        for other in book.worksheets:
+            if other is not sheet:
+                other.check()
     except Exception as error:
         raise _unreadable() from error
-    if spec.format.sheet and spec.format.sheet not in sheets:
+    if sheet is None:
         raise LandingError(
-            f"there is no sheet {spec.format.sheet!r}",
+            f"there is no sheet {wanted!r}",
             reason_code="header",
             remedy=f"sheets here: {', '.join(sheets)}",
         )
-    sheet = sheets[spec.format.sheet] if spec.format.sheet else (visible or book.worksheets)[0]
-    sheet.reset_dimensions()  # what the file says of its size is often wrong
-    return _texts(sheet)
+    return _below_title(sheet.texts(), spec.format.title_rows)
 
 
-def _texts(sheet: Any) -> Iterator[list[str | None]]:
+def _below_title(rows: Iterator[tuple[int, Row]], title_rows: int) -> Iterator[Row]:
     try:
-        for row in sheet.iter_rows(values_only=True):
-            yield [cell_text(value) for value in row]
+        for number, row in rows:
+            if number > title_rows:
+                yield row
     except Exception as error:
         raise _unreadable() from error
-
-
-def cell_text(value: Any) -> str | None:
-    """The text of a cell's value.
-
-    A number longer than a spreadsheet keeps shows that it is rounded.
-    """
-    if value is None or isinstance(value, str):
-        return value or None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        if isinstance(value, int) and len(str(abs(value))) <= EXACT_DIGITS:
-            return str(value)
-        text = format(float(value), f".{EXACT_DIGITS}g")
-        is_rounded = abs(float(value)) >= 10**EXACT_DIGITS
-        return format(float(value), ".5E") if is_rounded else text
-    if isinstance(value, dt.datetime):
-        return value.isoformat(sep=" ")
-    return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
 
 
 def _unreadable() -> LandingError:

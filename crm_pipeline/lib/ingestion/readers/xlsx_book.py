@@ -278,7 +278,9 @@ class _SheetParser:
         place = cell.get("r")
         if place:
             letters = place.rstrip(DIGITS)
-            column = self._columns.get(letters) or self._place(letters, place)
+            if letters == place:
+                raise ValueError("a cell's place without a row")
+            column = self._columns.get(letters) or self._place(letters)
         else:
             column = self._column + 1
         self._column = column
@@ -292,9 +294,7 @@ class _SheetParser:
             row.extend([None] * (column - width - 1))
             row.append(text)
 
-    def _place(self, letters: str, place: str) -> int:
-        if letters == place:
-            raise ValueError(f"{place} has no row")
+    def _place(self, letters: str) -> int:
         column = self._columns[letters] = int(column_index_from_string(letters))
         return column
 

@@ -17,6 +17,7 @@ import openpyxl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from openpyxl.xml.constants import SHARED_STRINGS
 
 from crm_pipeline.lib.errors import LandingError
 from crm_pipeline.lib.ingestion.readers.xlsx import XlsxReader
@@ -197,6 +198,7 @@ tails = st.sampled_from(
     ]
 )
 DOCTYPE = '<!DOCTYPE worksheet [<!ENTITY nobody "somebody">]>'
+ELSEWHERE = '<!DOCTYPE worksheet SYSTEM "elsewhere.dtd">'
 
 
 @cache
@@ -205,13 +207,16 @@ def around(mac: bool) -> dict[str, bytes]:
     book = openpyxl.Workbook()
     if mac:
         book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
-    book.active.append(["a text makes a table of strings"])
     for place, code in enumerate(FORMATS[1:], 2):
         book.active.cell(1, place, 1).number_format = code
     made = io.BytesIO()
     book.save(made)
     with zipfile.ZipFile(made) as source:
-        return {name: source.read(name) for name in source.namelist()}
+        parts = {name: source.read(name) for name in source.namelist()}
+    types = "[Content_Types].xml"  # openpyxl writes texts into the cells, others into a table
+    table = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{SHARED_STRINGS}"/>'
+    parts[types] = parts[types].replace(b"</Types>", f"{table}</Types>".encode())
+    return parts
 
 
 def package(sheet: str | bytes, shared: list[str], mac: bool = False) -> bytes:
@@ -247,6 +252,11 @@ def sheet_of(*rows: str, head: str = "", tail: str = "", before: str = "") -> st
 @example(
     ['<row><c t="s"><v>0</v></c></row>'], ["<r><t>a</t></r><r><t>b</t></r>"], "", "", "", False
 )
+@example(['<row><c t="s"><v>0</v></c></row>'], ["<t>x005F_</t>", "<t/>"], "", "", "", False)
+@example(['<row><c r="A1"><v>1</v></c><c r="A"><v>2</v></c></row>'], [], "", "", "", False)
+@example(["<row><c><v>007</v></c></row>"], [], "", "", "", False)
+@example(['<row><c t="inlineStr"><is><t>a<q/>b</t></is></c></row>'], [], "", "", "", False)
+@example(["<row><c><v>1&nobody;</v></c></row>"], [], ELSEWHERE, "", "", False)
 def test_any_sheet_is_read_or_refused_as_openpyxl_does(
     rows: list[str], shared: list[str], before: str, head: str, tail: str, mac: bool
 ) -> None:
@@ -293,6 +303,21 @@ def test_a_sheet_damaged_at_its_end_is_refused() -> None:
     reader = XlsxReader(SPEC, package(sheet[:-20], []))
     with pytest.raises(LandingError, match="no readable workbook"):
         list(reader.batches())
+
+
+def test_a_damaged_sheet_nobody_reads_refuses_the_workbook() -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["No", "Buyer", "At", "Amount", "Remark"])
+    book.create_sheet("other")
+    made, damaged = io.BytesIO(), io.BytesIO()
+    book.save(made)
+    with zipfile.ZipFile(made) as source, zipfile.ZipFile(damaged, "w") as target:
+        for name in source.namelist():
+            content = b"<worksheet><broken" if name.endswith("sheet2.xml") else source.read(name)
+            target.writestr(name, content)
+    assert "No" in XlsxReader(SPEC, made.getvalue()).names
+    with pytest.raises(LandingError, match="no readable workbook"):
+        XlsxReader(SPEC, damaged.getvalue())
 
 
 def test_memory_does_not_grow_with_the_sheet() -> None:
