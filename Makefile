@@ -31,8 +31,9 @@ help: ## Show this list
 	@echo "  CRM_HOME=/abs/path chooses where data is kept; PYTHON=python3.12 chooses the interpreter."
 
 .PHONY: setup
-setup: ## Create or refresh .venv from requirements.lock
+setup: ## Create or refresh .venv from requirements.lock; let dbt read the project
 	@.ci/bootstrap
+	@$(BIN)/python -m crm_pipeline.lib.dbt_manifest
 
 .PHONY: run
 run: setup ## Run the pipeline once (the made-up shop, EXAMPLE=name, or LANDING=your folder)

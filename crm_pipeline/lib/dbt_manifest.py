@@ -20,6 +20,7 @@ from crm_pipeline.dbt_launcher import ask
 from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.progress import step
 
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 SOURCES = (".sql", ".yml", ".yaml", ".md", ".csv")
 PARSED = "partial_parse.msgpack"
 MANIFEST = "manifest.json"
@@ -136,3 +137,7 @@ def _parse(project_dir: Path, target: Path) -> None:
             where=str(project_dir),
             remedy="mend the model or YAML file named above",
         )
+
+
+if __name__ == "__main__":  # part of the set-up, so that the first run does not wait for it
+    ensure_manifest(PROJECT)
