@@ -22,6 +22,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.2
 ADDRESS = "CRM_DBT_SERVER"  # socket of the run's own dbt process, if it has one
+SERVED = "CRM_DBT_SERVER_WAREHOUSE"  # the warehouse it has read the project for
 
 
 def die_with_parent() -> None:
@@ -70,8 +71,11 @@ def ask(arguments: list[str] | None) -> bytes:
 def main() -> None:
     """The console script ``crm-dbt``: dbt's own command line, tied to its parent process."""
     die_with_parent()
+    # A past day is built in a file of its own. dbt would close what it opened for the other one and
+    # wait for threads that a forked process does not have, so that call is made here.
+    is_served = os.environ.get(SERVED) == os.environ.get("CRM_WAREHOUSE_PATH")
     # Asked first whether it is there: a call that has begun elsewhere is never begun again here.
-    if ask(None):
+    if is_served and ask(None):
         sys.exit(int(ask(sys.argv[1:]) or b"2"))
     from dbt.cli.main import cli
 

@@ -23,7 +23,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from crm_pipeline.dbt_launcher import ADDRESS, die_with_parent
+from crm_pipeline.dbt_launcher import ADDRESS, SERVED, die_with_parent
 from crm_pipeline.lib.home import CrmHome
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
@@ -62,6 +62,7 @@ def start(home: CrmHome) -> subprocess.Popen[bytes] | None:
             },
         )
     os.environ[ADDRESS] = address
+    os.environ[SERVED] = str(home.warehouse)
     return started
 
 
@@ -71,6 +72,7 @@ def stop(started: subprocess.Popen[bytes] | None) -> None:
         return
     started.kill()
     started.wait()
+    os.environ.pop(SERVED, None)
     address = Path(os.environ.pop(ADDRESS, ""))
     with contextlib.suppress(OSError):
         address.unlink()
