@@ -85,6 +85,7 @@ def test_dbt_is_started_four_times_and_every_data_test_has_run(ran: tuple[Path, 
         node["unique_id"]
         for path in results
         for node in json.loads(path.read_text(encoding="utf-8"))["results"]
+        if not node["unique_id"].startswith("operation.")  # what every call does at its start
     ]
     assert len(seen) == len(set(seen)), "a node was built twice in one night"
     manifest_path = PROJECT / "dbt_project" / "target" / "manifest.json"
