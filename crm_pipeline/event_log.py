@@ -32,6 +32,7 @@ class SteadyEventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
+        self._tables: set[str] = set()  # of the index, which every event of an asset asks for
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -64,6 +65,11 @@ class SteadyEventLog(SqliteEventLogStorage):
             self._engines.popitem(last=False)[1].dispose()
         return engine
 
+    def has_table(self, table_name: str) -> bool:
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
     def wipe(self) -> None:
         self._close()
         super().wipe()
@@ -74,5 +80,6 @@ class SteadyEventLog(SqliteEventLogStorage):
 
     def _close(self) -> None:
         with self._db_lock:
+            self._tables.clear()
             while self._engines:
                 self._engines.popitem()[1].dispose()

@@ -6,7 +6,9 @@ Not here: options (``cli.py``), the work itself (assets and ``lib``).
 
 from __future__ import annotations
 
+import importlib
 import os
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -52,11 +54,7 @@ def run_once(
     settings = settle(home, feeds, landing=landing, example=example)
     say(f"home     {home.root}\nlanding  {settings.landing or home.landing}")
     news = _feeds_with_news(home, feeds, settings)
-    # dbt gets ready on the other core while files are read; a run without news may not need it.
-    with ExitStack() as stack:
-        if news:
-            stack.callback(dbt_server.stop, dbt_server.start(home))
-        batches = _run(home, settings, news, job=job, as_of=as_of)
+    batches = _run(home, settings, news, job=job, as_of=as_of)
     _tell(home, batches, time.perf_counter() - began)
 
 
@@ -65,7 +63,7 @@ def _run(
 ) -> dict[str, str]:
     import dagster as dg  # seconds to import
 
-    from crm_pipeline.defs.jobs import WAREHOUSE
+    from crm_pipeline.defs.jobs import JUDGED, WAREHOUSE
     from crm_pipeline.resources import Deployment
     from crm_pipeline.runner import (
         evaluate_outreach_sensors,
@@ -76,19 +74,29 @@ def _run(
 
     deployment = Deployment(home=str(home.root))
     feeds = [dg.AssetKey(["feeds", feed.feed]) for feed in news]
+    take_in = dg.AssetSelection.assets(*feeds) - JUDGED
     with open_instance(deployment) as instance, ExitStack() as stack:
         if feeds:
+            # Both get ready on the other core while files are read; without news they may not be
+            # needed.
+            stack.callback(dbt_server.stop, dbt_server.start(home))
             judge.start(home, CHANNELS)
             stack.callback(execute, instance, "judge_job")  # whatever comes of the build
-            execute(instance, "take_in_job", only=dg.AssetSelection.assets(*feeds))
+            execute(instance, "take_in_job", only=take_in)
         day = resolve_day(deployment, as_of)
         if is_up_to_date(home, settings, date.fromisoformat(day)) and job == "nightly":
             say(f"\nNothing new since the build of {day}: no file, rule, consent or code changed.")
         else:
+            _import_ahead("crm_pipeline.lib.scoring.scores")
             # What has landed is in already; the schedule's runs look for themselves.
             execute(instance, f"{job}_job", partition_key=day, only=WAREHOUSE)
             _tell_if_past(home, date.fromisoformat(day))
         return evaluate_outreach_sensors(instance, deployment)
+
+
+def _import_ahead(module: str) -> None:
+    """Imports what takes seconds while this process waits for dbt."""
+    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
 
 
 def _tell_if_past(home: CrmHome, day: date) -> None:

@@ -74,20 +74,23 @@ def execute(
         job: its name.
         partition_key: the business day, for jobs that have days.
         tags: of the run.
-        only: the part of the job's assets to run; default: all of them.
+        only: the part of the job's assets and checks to run; default: all of them.
 
     Raises:
         RunFailedError: a step failed; the message carries its error.
     """
     definition = defs().resolve_job_def(job)
-    chosen = sorted(only.resolve(defs().resolve_asset_graph())) if only else None
+    if only:
+        graph = defs().resolve_asset_graph()
+        definition = definition.get_subset(
+            asset_selection=only.resolve(graph), asset_check_selection=only.resolve_checks(graph)
+        )
     log = Path(os.environ["DAGSTER_HOME"]) / "last_run.log"
     with log.open("a", encoding="utf-8") as stream, redirect_stdout(stream):
         result = definition.execute_in_process(
             instance=instance,
             partition_key=partition_key,
             tags=tags,
-            asset_selection=chosen,
             run_config=QUIET,
             raise_on_error=False,
         )

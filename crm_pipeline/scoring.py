@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.progress import say, step
-from crm_pipeline.lib.scoring.scores import Panel, Scores
 from crm_pipeline.lib.warehouse import replace_table
 from crm_pipeline.resources import Warehouse
+
+if TYPE_CHECKING:
+    from crm_pipeline.lib.scoring.scores import Panel, Scores
 
 
 def last_day_of_previous_month(as_of: date) -> date:
@@ -33,6 +35,8 @@ def materialise_scores(
     score: Callable[[CrmHome, Panel], Scores],
 ) -> dg.MaterializeResult:
     """Reads the panel, scores today's customers and replaces ``scores.<table>``."""
+    from crm_pipeline.lib.scoring.scores import Panel  # its libraries take seconds to import
+
     as_of = date.fromisoformat(context.partition_key)
     with warehouse.connect(context.run_id, context.partition_key) as connection:
         frame = connection.sql("from marts.customer_features").df()

@@ -10,6 +10,7 @@ be quoted.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import types
@@ -27,6 +28,8 @@ from crm_pipeline.lib.errors import ConfigError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
+
+_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -114,6 +117,10 @@ def load_documents(path: Path) -> list[YamlDocument]:
             that YAML versions read differently, or no YAML at all; always with file and line.
     """
     text = _read_text(path)
+    with contextlib.suppress(yaml.YAMLError):  # libyaml is fast; its twin says better what is wrong
+        builder = _Builder(path)
+        builder.consume(yaml.parse(text, Loader=_FastLoader))
+        return builder.documents
     builder = _Builder(path)
     try:
         builder.consume(yaml.parse(text, Loader=yaml.SafeLoader))

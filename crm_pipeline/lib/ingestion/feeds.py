@@ -6,6 +6,7 @@ Not here: what one feed may say (``feed_spec``).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,8 +46,18 @@ def load_feed(path: Path, feed: str) -> FeedSpec:
     return specs[feed]
 
 
-def feeds_in(path: Path) -> Iterator[tuple[FeedSpec, YamlDocument]]:
+def feeds_in(path: Path) -> tuple[tuple[FeedSpec, YamlDocument], ...]:
     """The feeds of one file, each from a document of its own."""
+    # Every component of a file asks for its own feed; a file that changed is read again.
+    return _feeds_of(path, path.read_bytes() if path.is_file() else b"")
+
+
+@functools.lru_cache(maxsize=256)
+def _feeds_of(path: Path, content: bytes) -> tuple[tuple[FeedSpec, YamlDocument], ...]:
+    return tuple(_read_feeds(path))
+
+
+def _read_feeds(path: Path) -> Iterator[tuple[FeedSpec, YamlDocument]]:
     said: dict[str, YamlDocument] = {}
     for document in load_documents(path):
         if not isinstance(document.data, dict) or "type" not in document.data:

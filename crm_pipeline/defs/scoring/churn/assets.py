@@ -6,7 +6,6 @@ Not here: maths (``ml.churn``), who is contacted (``defs/outreach``).
 
 import dagster as dg
 
-from crm_pipeline.lib.scoring.scores import score_churn
 from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Warehouse
 from crm_pipeline.scoring import materialise_scores
@@ -25,4 +24,6 @@ from crm_pipeline.scoring import materialise_scores
 )
 def churn_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Probability of each customer to place no order within the horizon after ``as_of``."""
+    from crm_pipeline.lib.scoring.scores import score_churn  # its libraries take seconds to import
+
     return materialise_scores(context, warehouse, "churn_scores", score_churn)

@@ -6,7 +6,6 @@ Not here: maths (``ml.clv``), who is contacted (``defs/outreach``).
 
 import dagster as dg
 
-from crm_pipeline.lib.scoring.scores import score_clv
 from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Warehouse
 from crm_pipeline.scoring import materialise_scores
@@ -25,4 +24,6 @@ from crm_pipeline.scoring import materialise_scores
 )
 def clv_scores(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Expected spend of each customer in the 365 days after ``as_of``."""
+    from crm_pipeline.lib.scoring.scores import score_clv  # its libraries take seconds to import
+
     return materialise_scores(context, warehouse, "clv_scores", score_clv)

@@ -92,7 +92,8 @@ class JsonlReader:
         self.positions = {name: n for n, name in enumerate(self.names)}
         self.notes = Notes()
         self._paths = [tuple(name.split(".")) for name in self.names]
-        self._is_flat = all(len(path) == 1 for path in self._paths)
+        self._firsts = [path[0] for path in self._paths]
+        self._deeper = [(n, path[1:]) for n, path in enumerate(self._paths) if len(path) > 1]
         self._list = tuple(spec.format.explode.split(".")) if spec.format.explode else ()
         self._known = {header_key(path[0]) for path in self._paths}
         self._known |= {header_key(self._key(path)) for path in self._paths}
@@ -148,11 +149,12 @@ class JsonlReader:
                 yield self._reject(line, text, error)
 
     def _row(self, record: dict[str, Any]) -> list[str | None]:
-        if self._is_flat:
-            row = list(map(record.get, self.names))
-            if _PLAIN.issuperset(map(type, row)):
-                return row
-        return [_cell(record, path) for path in self._paths]
+        row = list(map(record.get, self._firsts))
+        for n, path in self._deeper:
+            row[n] = _below(row[n], path)
+        if _PLAIN.issuperset(map(type, row)):
+            return row
+        return [_cell(value, path) for value, path in zip(row, self._paths, strict=True)]
 
     def _reject(self, line: bytes, text: str, error: Exception) -> Reject:
         code = "field_too_long" if len(line) > RECORD_LIMIT else "json"
@@ -303,12 +305,15 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _cell(record: dict[str, Any], path: tuple[str, ...]) -> str | None:
-    value: Any = record
+def _below(value: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         if not isinstance(value, dict):
             return None
         value = value.get(key)
+    return value
+
+
+def _cell(value: Any, path: tuple[str, ...]) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
