@@ -32,6 +32,8 @@ STAGED_LAST = ("staging", "staged_parts")  # every stepped table is upstream of 
 TIMELINE = ("marts", "customer_timeline")
 LATE = ("ops", "late_records")
 PHASES = ("ingest", "stage")
+# Ten orders and a hundred events a person: the demo's shop is calmer, to be quick to run.
+BUSY = ("purchases.rate_scale_days=22", "behaviour.sessions_per_month=2.8")
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ def main() -> int:
 
 def make_world(home: Path, people: int, seed: int | None) -> Path:
     """Simulates the shop; not measured."""
-    chosen = ["--seed", str(seed)] if seed is not None else []
     command = [sys.executable, "-m", "simulation", "--home", str(home), "--people", str(people)]
-    print(run_measured([*command, *chosen], folder=PROJECT).output.strip(), flush=True)
+    command += ["--workers", "2", *(word for setting in BUSY for word in ("--set", setting))]
+    command += ["--seed", str(seed)] if seed is not None else []
+    print(run_measured(command, folder=PROJECT).output.strip(), flush=True)
     return home
 
 

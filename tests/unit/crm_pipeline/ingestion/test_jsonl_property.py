@@ -93,3 +93,34 @@ def test_cells_do_not_depend_on_the_size_of_blocks(lines: list[str], block_bytes
     whole = read(1 << 20)
     assert read(block_bytes) == whole
     assert len(whole) == len(lines) + 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(tokens, max_size=12).map("".join) | objects)
+@example('{"No" :1,"x":2,"x":3}')
+@example('{"No"\t:1,"x":2,"x":3}')
+@example('{"No":1,"x":2,"x":3}')
+@example('{"No":"a\\":","x":2}')
+@example('{"No\\"":1,"No":"b"}')
+@example('{"No":{},"x":1}')
+@example('{"No":true,"x":{"No":1}}')
+@example('{"No":1.50}{"x":1}')
+def test_the_quick_way_reads_what_the_strict_way_reads(text: str) -> None:
+    if not text.strip():
+        return
+    needed = json.dumps({"No": "1", "Buyer": "c", "At": "2026", "Amount": "1"})
+    data = f"{needed}\n{text}\n".encode("utf-8", "surrogatepass")
+    (batch,) = JsonlReader(SPEC, io.BytesIO(data)).batches()
+    record = parse_plainly(text)
+    if not isinstance(record, dict) or any(isinstance(record.get(n), dict | list) for n in NAMES):
+        assert [reject.record_number for reject in batch.rejects] == [2]
+        return
+    cells = list(batch.cells.slice(1).to_pylist()[0].values())[1 : len(NAMES) + 1]
+    assert cells == [_word(record.get(name)) for name in NAMES]
+
+
+NAMES = SPEC.source_columns
+
+
+def _word(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
