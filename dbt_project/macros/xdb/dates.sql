@@ -76,6 +76,11 @@
     interval '{{ days | int }}' day
 {%- endmacro %}
 
+{# A span of minutes, to be added to an instant. #}
+{% macro interval_of_minutes(minutes) -%}
+    interval '{{ minutes | int }}' minute
+{%- endmacro %}
+
 {# Number of the slot of so many minutes, counted from 1970 in UTC, an instant falls into. #}
 {% macro slot_of(instant, minutes) -%}
     {{ return(adapter.dispatch('slot_of')(instant, minutes)) }}

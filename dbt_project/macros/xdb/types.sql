@@ -13,16 +13,3 @@
 {% macro sql_instant(value) -%}
     cast({{ sql_text(value) }} as timestamp)
 {%- endmacro %}
-
-{# Whole seconds from one instant to another. #}
-{% macro seconds_between(earlier, later) -%}
-    {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
-{%- endmacro %}
-
-{% macro default__seconds_between(earlier, later) -%}
-    date_diff('second', {{ earlier }}, {{ later }})
-{%- endmacro %}
-
-{% macro spark__seconds_between(earlier, later) -%}
-    (unix_timestamp({{ later }}) - unix_timestamp({{ earlier }}))
-{%- endmacro %}

@@ -41,8 +41,8 @@ opened as (
         *,
         case
             when
-                {{ seconds_between('lag(last_event_at) over visitor_day', 'first_event_at') }}
-                <= {{ var('session_gap_minutes') * 60 }}
+                first_event_at
+                <= lag(last_event_at) over visitor_day + {{ interval_of_minutes(var('session_gap_minutes')) }}
                 then 0
             else 1
         end as is_opening
