@@ -41,6 +41,7 @@ OTHER_TABLES: dict[str, dict[str, str]] = {
         "reason_code": "varchar",
     },
     "ledger.consents": {
+        "event_id": "varchar",
         "channel": "varchar",
         "source_customer_id": "varchar",
         "contact_kind": "varchar",

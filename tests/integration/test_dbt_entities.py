@@ -119,7 +119,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dbt_support.create_sources(path)
     dbt_support.deliver(path, deliveries())
     dbt_support.insert(path, "ledger.consents", [{
-        "channel": "account_channel-1", "source_customer_id": "source_customer_id-1",
+        "event_id": "consent-1", "channel": "account_channel-1",
+        "source_customer_id": "source_customer_id-1",
         "contact_kind": "email", "contact_token": "t", "contact_mask": "w***", "purpose":
         "marketing", "consent_channel": "email", "is_granted": True, "occurred_at": "2024-06-20",
         "known_at": "2024-06-20", "feed": "c", "file_sha256": "c",

@@ -109,6 +109,7 @@ def refund(refund_id: str, order_id: str, amount: str) -> dict[str, Any]:
 
 def consent(account: str, token: str, granted: bool, occurred_at: str) -> dict[str, Any]:
     return {
+        "event_id": f"{token} {occurred_at}",
         "channel": "shop",
         "source_customer_id": account,
         "contact_kind": "email",

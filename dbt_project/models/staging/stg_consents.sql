@@ -6,6 +6,7 @@ ledger_consents as (select * from {{ source('ledger', 'consents') }}),
 visible_consents as (
 
     select
+        event_id,
         channel,
         source_customer_id,
         contact_kind,

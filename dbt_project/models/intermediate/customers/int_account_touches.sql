@@ -48,7 +48,8 @@ referrals as (select * from {{ ref('stg_referrals') }}),
 touches as (
 
     {{ touch_rows(
-        'accounts', 'accounts', "'account_opened'", 'source_customer_id',
+        'accounts', 'accounts', "case when registered_at is null then 'account_known' else 'account_opened' end",
+        'source_customer_id',
         'coalesce(registered_at, ' ~ local_midnight_at('first_seen_date') ~ ')',
         business_date='first_seen_date', feed_channel='channel', touched=touched
     ) }}
@@ -56,7 +57,8 @@ touches as (
     union all
 
     {{ touch_rows(
-        'legacy_customers', 'legacy_customers', "'taken_over'", 'source_customer_id',
+        'legacy_customers', 'legacy_customers',
+        "case when registered_at is null then 'taken_over' else 'legacy_account_opened' end", 'source_customer_id',
         'coalesce(registered_at, ' ~ local_midnight_at('business_date') ~ ')', feed_channel='channel',
         label='level_name', touched=touched
     ) }}
@@ -80,7 +82,8 @@ touches as (
 
     {{ touch_rows(
         'orders', 'orders', "'order_placed'", 'order_id', 'ordered_at', feed_channel='channel',
-        reference_id='order_id', amount='paid_amount', label='order_status', touched=touched
+        reference_id='order_id', amount="case when order_status = 'paid' then paid_amount end", label='order_status',
+        touched=touched
     ) }}
 
     union all
@@ -88,9 +91,9 @@ touches as (
     {{ touch_rows(
         'order_lines', 'order_lines',
         "case line_kind
-        when 'sale' then 'product_bought'
+        when 'sale' then 'product_ordered'
         when 'refund' then 'product_returned'
-        when 'gift' then 'gift_received'
+        when 'gift' then 'gift_ordered'
         else 'order_adjusted'
     end",
         'order_line_id', 'ordered_at', feed_channel='channel', reference_id='order_id', sku='sku',

@@ -1,5 +1,6 @@
 -- Touches that need a second record to know their account (a parcel its order, a chat message its ticket), happen on
--- another day than their record, or come from the ledger. They are the few, so they are gathered anew.
+-- another day than their record, or come from the ledger. The second record may come on any later day, so stepping
+-- by the days touched would miss some: all are gathered anew.
 with
 
 consents as (select * from {{ ref('stg_consents') }}),
@@ -20,7 +21,7 @@ orders as (
         channel,
         order_id,
         source_customer_id
-    from {{ ref('stg_orders') }}
+    from {{ ref('int_order_documents') }}
     where source_customer_id is not null
 
 ),
@@ -66,8 +67,7 @@ touches as (
 
     {{ touch_rows(
         'consents', 'consents', "case when is_granted then 'consent_granted' else 'consent_withdrawn' end",
-        "concat_ws('|', source_customer_id, cast(occurred_at as varchar), contact_token, purpose, consent_channel)",
-        'occurred_at', feed_channel='channel', label="concat_ws(' ', purpose, consent_channel)"
+        'event_id', 'occurred_at', feed_channel='channel', label="concat_ws(' ', purpose, consent_channel)"
     ) }}
 
     union all
@@ -109,9 +109,8 @@ touches as (
     union all
 
     {{ touch_rows(
-        'referrals', 'referrals', "'invitation_accepted'", 'referral_id', 'coalesce(joined_at, invited_at)',
-        business_date=to_business_date('coalesce(joined_at, invited_at)'), account='invitee_customer_id',
-        reference_id='referral_id'
+        'referrals', 'referrals', "'invitation_accepted'", 'referral_id', 'joined_at',
+        business_date=to_business_date('joined_at'), account='invitee_customer_id', reference_id='referral_id'
     ) }}
 
 )
