@@ -33,7 +33,12 @@ LEFT_OUT_COLUMNS = {"marts.outreach_decisions": ("evidence",)}
 LEFT_OUT_TABLES = frozenset({"ops.build", "ops.build_tables"})
 # What the script for one shop has no use for: made of columns it does not keep.
 PIPELINE_ALONE = frozenset(
-    {"marts.customer_timeline", "ops.late_records", "ops.unconverted_amounts"}
+    {
+        "marts.customer_timeline",
+        "ops.late_records",
+        "ops.order_differences",
+        "ops.unconverted_amounts",
+    }
 )
 
 

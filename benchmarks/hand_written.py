@@ -200,6 +200,7 @@ select
         as business_hour,
     'GBP' as currency,
     cents(gross) as gross_amount,
+    0::decimal(18, 2) as discount_amount,
     cents(refund) as refund_amount,
     cents(gross - refund) as net_amount,
     cast(gross - refund as decimal(38, 9)) as net_exact_amount,
@@ -573,6 +574,7 @@ select
     orders.order_count_in_window,
     tiers.currency,
     cents(gross) as gross_amount,
+    0::decimal(18, 2) as discount_amount,
     cents(refund) as refund_amount,
     tiers.spend_amount,
     tiers.spend_amount_in_window,
@@ -615,6 +617,7 @@ select
     count(distinct source_customer_id) filter (document_kind = 'sale') as customer_count,
     'GBP' as currency,
     cents(sum(gross)) as gross_amount,
+    0::decimal(18, 2) as discount_amount,
     cents(sum(refund)) as refund_amount,
     cents(sum(gross) - sum(refund)) as net_amount,
     0::bigint as unconverted_order_count

@@ -28,7 +28,7 @@ sums as (
         {{ sum_when('is_known', 'order_count') }} as order_count,
         {{ sum_when('is_known', 'sale_line_count') }} as sale_line_count,
         {{ sum_when('is_known', 'new_product_count') }} as product_count,
-        {{ sum_when('is_known', 'gross_exact_amount') }} as gross_exact_amount,
+        {{ sum_when('is_known', 'gross_exact_amount - discount_exact_amount') }} as sales_exact_amount,
         {{ sum_when('is_known', 'refund_exact_amount') }} as refund_exact_amount,
         {{ sum_when('is_known', 'net_exact_amount') }} as spend_exact_amount,
         {%- for days in [90, 180, 365] %}
@@ -81,7 +81,7 @@ features as (
         cast(order_count_90d as bigint) as order_count_90d,
         cast(order_count_180d as bigint) as order_count_180d,
         cast(order_count_365d as bigint) as order_count_365d,
-        {{ ratio('gross_exact_amount', 'order_count') }} as average_order_amount,
+        {{ ratio('sales_exact_amount', 'order_count') }} as average_order_amount,
         {{ ratio('gap_sum', 'frequency_days') }} as average_days_between_orders,
         case
             when frequency_days > 1
@@ -93,7 +93,7 @@ features as (
                 )
         end as days_between_orders_stddev,
         {{ half_even('refund_exact_amount') }} as refund_amount,
-        {{ ratio('100 * refund_exact_amount', 'gross_exact_amount') }} as refund_share_pct,
+        {{ ratio('100 * refund_exact_amount', 'sales_exact_amount') }} as refund_share_pct,
         cast(product_count as bigint) as product_count,
         {{ ratio('sale_line_count', 'order_count') }} as average_lines_per_order,
         case when is_labelled then cast(order_count_after as bigint) end as label_order_count,

@@ -90,8 +90,9 @@ def deliveries() -> list[Delivery]:
     """Desks and shop serve one channel, whose name is what their column for it holds."""
     records = {name: sample(entity, **SAMPLES.get(name, {})) for name, entity in SHOWN.items()}
     own = {name: [record] for name, record in records.items()}
+    abroad = {"order_id": "abroad", "currency": "USD", "paid_amount": "80", "discount_amount": "20"}
     own["orders"] += [
-        records["orders"] | {"order_id": "abroad", "currency": "USD", "paid_amount": "100"},
+        records["orders"] | abroad,
         records["orders"] | {"order_id": "unknown", "currency": "HKD", "paid_amount": "100"},
         records["orders"] | {"order_id": "guest", "source_customer_id": None},
         records["orders"] | {"order_id": "waiting", "order_status": "unpaid"},
@@ -103,7 +104,7 @@ def deliveries() -> list[Delivery]:
     ]  # fmt: skip
     own["refunds"] += [
         {"refund_id": "back", "order_id": "abroad", "refunded_at": "2024-06-25", "refund_amount":
-         "100", "currency": "USD"},
+         "80", "currency": "USD"},
     ]  # fmt: skip
     own["events"] += [{**records["events"], "event_id": "anonymous", "source_customer_id": None}]
     return [
@@ -151,7 +152,7 @@ def test_the_timeline_says_when_what_and_for_how_much(warehouse: Path) -> None:
     order = touch("order_placed", reference_id="order_id-1")
     assert (order["amount"], order["currency"], order["label"]) == (Decimal("10.00"), "CNY", "paid")
     assert order["occurred_at"] == dt.datetime(2024, 6, 20, 10)  # noqa: DTZ001
-    assert touch("refund_booked", reference_id="abroad")["amount"] == Decimal("-100.00")
+    assert touch("refund_booked", reference_id="abroad")["amount"] == Decimal("-80.00")
     delivered = touch("parcel_delivered")
     assert delivered["business_date"] == dt.date(2024, 6, 22)  # 20:00 UTC is the next day there
     assert delivered["source_customer_id"] == "source_customer_id-1"  # by its order
@@ -219,12 +220,13 @@ def order(warehouse: Path, order_id: str) -> dict[str, Any]:
     return row
 
 
-def test_money_abroad_counts_at_the_rate_of_its_day_and_paid_back_leaves_nothing(
+def test_a_coupon_order_abroad_counts_at_the_rate_of_its_day_and_paid_back_leaves_nothing(
     warehouse: Path,
 ) -> None:
     abroad = order(warehouse, "abroad")
     assert (abroad["currency"], abroad["gross_amount"]) == ("USD", Decimal("725.00"))
-    assert (abroad["refund_amount"], abroad["net_amount"]) == (Decimal("725.00"), 0)
+    assert abroad["discount_amount"] == Decimal("145.00")
+    assert (abroad["refund_amount"], abroad["net_amount"]) == (Decimal("580.00"), 0)
 
 
 @pytest.mark.bad_input("B48")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -71,6 +72,7 @@ def shop() -> list[Delivery]:
         lines(*again, feed="shop_again"),
         Delivery("headers", "shop", "orders", [header("o7", "cancelled", "a4"),
                                                header("o9", "paid", "a5")]),
+        *coupon_orders(),
         Delivery("refunds", "shop", "refunds", [
             refund("r1", "o5", "80"), refund("r2", "o5", "50"), refund("r3", "nowhere", "9"),
         ]),
@@ -85,7 +87,28 @@ def shop() -> list[Delivery]:
     ]  # fmt: skip
 
 
-def header(order_id: str, status: str, account: str) -> dict[str, Any]:
+def coupon_orders() -> list[Delivery]:
+    """a10 buys with coupons: k1 is paid back, k3 has no lines, k4 was paid another amount."""
+
+    def coupon(order_id: str, paid: str, discount: str, shipping: str = "0") -> dict[str, Any]:
+        return header(order_id, "paid", "a10", paid_amount=paid, discount_amount=discount,
+                      shipping_amount=shipping)  # fmt: skip
+
+    bought = [
+        order_line(order_id, "2024-06-01", source_customer_id="a10", unit_price_amount=price)
+        for order_id, price in (("k1", "100"), ("k2", "60"), ("k4", "60"))
+    ]
+    heads = [coupon("k1", "88", "20", "8"), coupon("k2", "50", "10"), coupon("k3", "38", "5", "8"),
+             coupon("k4", "70", "10")]  # fmt: skip
+    back = refund("k1", "k1", "88") | {"source_customer_id": "a10"}
+    return [
+        lines(*bought, feed="coupon_lines"),
+        Delivery("coupon_headers", "shop", "orders", heads),
+        Delivery("coupon_refunds", "shop", "refunds", [back]),
+    ]
+
+
+def header(order_id: str, status: str, account: str, **columns: Any) -> dict[str, Any]:
     return {
         "order_id": order_id,
         "source_customer_id": account,
@@ -93,7 +116,7 @@ def header(order_id: str, status: str, account: str) -> dict[str, Any]:
         "order_status": status,
         "paid_amount": "30",
         "currency": "CNY",
-    }
+    } | columns
 
 
 def refund(refund_id: str, order_id: str, amount: str) -> dict[str, Any]:
@@ -225,9 +248,47 @@ def test_linked_refunds_reduce_their_order_and_never_below_nothing(warehouse: Pa
     assert (order["gross_amount"], order["refund_amount"], order["net_amount"]) == (100, 100, 0)
     assert order["is_refunded"]
     states = dbt_support.read(
-        warehouse, "select refund_id, refund_state from intermediate.int_refunds_linked order by 1"
+        warehouse,
+        "select refund_id, refund_state from intermediate.int_refunds_linked "
+        "where refund_id like 'r_' order by 1",
     )
     assert [row["refund_state"] for row in states] == ["counted", "capped", "orphan_held"]
+
+
+def test_a_header_takes_its_discount_off_and_shipping_is_no_spend(warehouse: Path) -> None:
+    rows = dbt_support.read(
+        warehouse,
+        "select order_id, gross_amount, discount_amount, refund_amount, net_amount "
+        "from marts.fct_orders where order_id like 'k_' order by 1",
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("k1", 100, 20, 80, 0),  # 88 came back: 80 for the goods, 8 for the parcel
+        ("k2", 60, 10, 0, 50),
+        ("k3", 35, 5, 0, 30),  # a header alone: 38 paid, 8 of it for the parcel
+        ("k4", 60, 10, 0, 50),
+    ]
+    row = customer(warehouse, "a10")
+    assert (row["gross_amount"], row["discount_amount"]) == (255, 45)
+    assert (row["refund_amount"], row["spend_amount"]) == (80, 130)
+    assert row["average_order_amount"] == 52.5
+    assert row["refund_share_pct"] == pytest.approx(100 * 80 / 210)
+    features = only(warehouse, "from marts.customer_features where customer_id = 'c-shop-a10'")
+    assert (features["spend_amount"], features["average_order_amount"]) == (130, 52.5)
+    assert features["refund_share_pct"] == row["refund_share_pct"]
+    sold = only(warehouse, "select sum(discount_amount) d, sum(gross_amount - discount_amount "
+                "- refund_amount - net_amount) rest from metrics.sales_daily")  # fmt: skip
+    assert sold == {"d": 45, "rest": 0}
+
+
+@pytest.mark.bad_input("B49")
+def test_an_order_paid_otherwise_than_its_lines_say_is_listed_and_publishing_goes_on(
+    warehouse: Path,
+) -> None:
+    listed = only(warehouse, "from ops.order_differences")
+    assert (listed["order_id"], listed["difference_amount"]) == ("k4", 20)
+    results = json.loads((warehouse.parent / "target" / "run_results.json").read_text("utf-8"))
+    warned = [node["unique_id"] for node in results["results"] if node["status"] == "warn"]
+    assert [name.split(".")[-1] for name in warned] == ["assert_paid_amounts_equal_order_lines"]
 
 
 @pytest.mark.bad_input("B94")

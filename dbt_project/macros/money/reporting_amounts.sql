@@ -14,3 +14,15 @@
 {% macro amount_when(condition, amount) -%}
     cast(case when {{ condition }} then {{ amount }} when {{ amount }} is not null then 0 end as decimal(36, 9))
 {%- endmacro %}
+
+
+{# The smallest amount a currency is paid in (ISO 4217): sums rounded to it may differ by one without a mistake. #}
+{% macro smallest_coin(currency) -%}
+    case
+        when {{ currency }} in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+        ) then 1
+        when {{ currency }} in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 0.001
+        else 0.01
+    end
+{%- endmacro %}

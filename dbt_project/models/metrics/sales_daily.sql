@@ -26,6 +26,7 @@ summed as (
         count(distinct buyer_id) as customer_count,
         sum(unconverted_order_count) as unconverted_order_count,
         sum(gross_exact_amount) as gross_exact_amount,
+        sum(discount_exact_amount) as discount_exact_amount,
         sum(refund_exact_amount) as refund_exact_amount
     from identified
     group by channel, business_date
@@ -41,8 +42,9 @@ final as (
         customer_count,
         '{{ setting("reporting_currency") }}' as currency,
         {{ half_even('gross_exact_amount') }} as gross_amount,
+        {{ half_even('discount_exact_amount') }} as discount_amount,
         {{ half_even('refund_exact_amount') }} as refund_amount,
-        {{ half_even('gross_exact_amount - refund_exact_amount') }} as net_amount,
+        {{ half_even('gross_exact_amount - discount_exact_amount - refund_exact_amount') }} as net_amount,
         cast(unconverted_order_count as bigint) as unconverted_order_count
     from summed
 

@@ -16,6 +16,7 @@ customer_days as (
         sum(account_days.item_quantity) as item_quantity,
         sum(account_days.unconverted_order_count) as unconverted_order_count,
         sum(account_days.gross_exact_amount) as gross_exact_amount,
+        sum(account_days.discount_exact_amount) as discount_exact_amount,
         sum(account_days.refund_exact_amount) as refund_exact_amount
     from account_days
     inner join source_customers
@@ -60,9 +61,11 @@ final as (
         customer_days.item_quantity,
         cast(customer_days.unconverted_order_count as bigint) as unconverted_order_count,
         customer_days.gross_exact_amount,
+        customer_days.discount_exact_amount,
         customer_days.refund_exact_amount,
-        coalesce(customer_days.gross_exact_amount, 0) - coalesce(customer_days.refund_exact_amount, 0)
-            as net_exact_amount,
+        coalesce(customer_days.gross_exact_amount, 0)
+        - coalesce(customer_days.discount_exact_amount, 0)
+        - coalesce(customer_days.refund_exact_amount, 0) as net_exact_amount,
         coalesce(new_products.new_product_count, 0) as new_product_count,
         purchase_days.purchase_day_number,
         purchase_days.days_since_previous_purchase

@@ -13,6 +13,7 @@ lifetime as (
         sum(item_quantity) as item_quantity,
         sum(unconverted_order_count) as unconverted_order_count,
         sum(gross_exact_amount) as gross_exact_amount,
+        sum(discount_exact_amount) as discount_exact_amount,
         sum(refund_exact_amount) as refund_exact_amount,
         sum(net_exact_amount) as net_exact_amount,
         sum(new_product_count) as product_count,
@@ -46,6 +47,10 @@ final as (
             when lifetime.order_count > 0 and lifetime.order_count = lifetime.unconverted_order_count then null
             else coalesce(lifetime.gross_exact_amount, 0)
         end as gross_exact_amount,
+        case
+            when lifetime.order_count > 0 and lifetime.order_count = lifetime.unconverted_order_count then null
+            else coalesce(lifetime.discount_exact_amount, 0)
+        end as discount_exact_amount,
         coalesce(lifetime.refund_exact_amount, 0) as refund_exact_amount,
         case
             when lifetime.order_count > 0 and lifetime.order_count = lifetime.unconverted_order_count then null

@@ -23,6 +23,7 @@ movements as (
         case when document_kind = 'sale' and gross_exact_amount is null then 1 else 0 end
             as unconverted_order_count,
         gross_exact_amount,
+        discount_exact_amount,
         line_refund_exact_amount as refund_exact_amount
     from orders
 
@@ -37,6 +38,7 @@ movements as (
         0 as item_quantity,
         0 as unconverted_order_count,
         0 as gross_exact_amount,
+        0 as discount_exact_amount,
         refund_exact_amount
     from linked_refunds
 
@@ -53,6 +55,7 @@ account_days as (
         sum(item_quantity) as item_quantity,
         cast(sum(unconverted_order_count) as bigint) as unconverted_order_count,
         sum(gross_exact_amount) as gross_exact_amount,
+        sum(discount_exact_amount) as discount_exact_amount,
         sum(refund_exact_amount) as refund_exact_amount
     from movements
     group by channel, source_customer_id, business_date

@@ -24,14 +24,15 @@ lines_by_document as (
         sum(case when is_sale and item_class = 'product' then quantity else 0 end) as item_quantity,
         sum(gross_exact_amount) as gross_exact_amount,
         sum(refund_exact_amount) as refund_exact_amount,
+        sum(case when line_kind in ('sale', 'refund') then line_amount end) as line_amount,
         sum(case when gross_exact_amount is null then 1 else 0 end) as unconverted_line_count
     from order_lines
     group by channel, order_id
 
 ),
 
--- The header knows the moment and the buyer best; the lines know what was sold.
--- A header without lines still is a sale, of what was paid; one not paid, cancelled or closed sells nothing.
+-- The header knows the moment, the buyer and the discount best; the lines know what was sold.
+-- A header without lines still is a sale; one not paid, cancelled or closed sells nothing.
 documents as (
 
     select
@@ -58,7 +59,11 @@ documents as (
         lines_by_document.gross_exact_amount,
         lines_by_document.refund_exact_amount,
         lines_by_document.unconverted_line_count,
-        case when orders.order_status = 'paid' then orders.paid_amount else 0 end as header_amount
+        lines_by_document.line_amount,
+        orders.currency as header_currency,
+        orders.paid_amount,
+        coalesce(orders.shipping_amount, 0) as shipping_amount,
+        coalesce(orders.discount_amount, 0) as discount_amount
     from lines_by_document
     full outer join orders
         on
@@ -71,42 +76,83 @@ documents as (
 kinds as (
 
     select
-        documents.channel,
-        documents.order_id,
-        documents.ordered_at,
-        documents.business_date,
-        documents.source_customer_id,
-        documents.currency,
-        rates.reporting_rate,
-        documents.store_id,
-        documents.country_name,
-        documents.payment_method,
-        documents.order_status,
-        coalesce(documents.order_status, '') = 'cancelled' as is_cancelled,
-        documents.has_lines,
-        coalesce(documents.line_count, 0) as line_count,
-        coalesce(documents.sale_line_count, 0) as sale_line_count,
-        coalesce(documents.refund_line_count, 0) as refund_line_count,
-        coalesce(documents.item_quantity, 0) as item_quantity,
+        *,
         case
-            when not documents.has_lines
-                then {{ in_reporting_currency('header_amount', 'documents.currency', 'reporting_rate') }}
-            when documents.unconverted_line_count = 0 then documents.gross_exact_amount
-        end as gross_exact_amount,
-        case
-            when not documents.has_lines
-                then {{ in_reporting_currency('0', 'documents.currency', 'reporting_rate') }}
-            when documents.unconverted_line_count = 0 then documents.refund_exact_amount
-        end as line_refund_exact_amount,
-        case
-            when documents.sale_line_count > 0 or (not documents.has_lines and documents.is_sold) then 'sale'
-            when documents.refund_line_count > 0 then 'refund'
+            when sale_line_count > 0 or (not has_lines and is_sold) then 'sale'
+            when refund_line_count > 0 then 'refund'
             else 'adjustment'
         end as document_kind
     from documents
+
+),
+
+-- What was paid is the goods less the discount plus shipping: a header alone tells the goods by it.
+header_money as (
+
+    select
+        *,
+        case when document_kind = 'sale' then paid_amount - shipping_amount + discount_amount else 0 end
+            as goods_amount,
+        case when document_kind = 'sale' then discount_amount else 0 end as sale_discount_amount,
+        case when has_lines and is_sold then line_amount - discount_amount + shipping_amount end as expected_amount
+    from kinds
+
+),
+
+converted as (
+
+    select
+        header_money.*,
+        rates.reporting_rate,
+        case
+            when not header_money.has_lines
+                then {{ in_reporting_currency('goods_amount', 'header_money.currency', 'reporting_rate') }}
+            when header_money.unconverted_line_count = 0 then header_money.gross_exact_amount
+        end as sold_exact_amount,
+        case
+            when header_money.sale_discount_amount = 0 then 0
+            when header_money.header_currency = header_money.currency
+                then {{ in_reporting_currency('sale_discount_amount', 'header_money.currency', 'reporting_rate') }}
+        end as taken_off_exact_amount
+    from header_money
     left join rates
-        on documents.currency = rates.currency and documents.business_date = rates.business_date
+        on header_money.currency = rates.currency and header_money.business_date = rates.business_date
+
+),
+
+-- Money of which a part is unknown is unknown: a discount in another currency is never taken off.
+final as (
+
+    select
+        channel,
+        order_id,
+        ordered_at,
+        business_date,
+        source_customer_id,
+        currency,
+        reporting_rate,
+        store_id,
+        country_name,
+        payment_method,
+        order_status,
+        document_kind,
+        coalesce(order_status, '') = 'cancelled' as is_cancelled,
+        has_lines,
+        coalesce(line_count, 0) as line_count,
+        coalesce(sale_line_count, 0) as sale_line_count,
+        coalesce(refund_line_count, 0) as refund_line_count,
+        coalesce(item_quantity, 0) as item_quantity,
+        case when taken_off_exact_amount is not null then sold_exact_amount end as gross_exact_amount,
+        case when sold_exact_amount is not null then taken_off_exact_amount end as discount_exact_amount,
+        case
+            when sold_exact_amount is not null and taken_off_exact_amount is not null
+                then coalesce(refund_exact_amount, 0)
+        end as line_refund_exact_amount,
+        header_currency,
+        paid_amount,
+        expected_amount
+    from converted
 
 )
 
-select * from kinds
+select * from final

@@ -10,11 +10,10 @@ documents as (
         source_customer_id,
         currency,
         reporting_rate,
-        gross_exact_amount,
         -- greatest() skips a null, so unknown money is kept apart.
         case
             when gross_exact_amount is not null
-                then greatest(gross_exact_amount - line_refund_exact_amount, 0)
+                then greatest(gross_exact_amount - discount_exact_amount - line_refund_exact_amount, 0)
         end as refundable_exact_amount
     from {{ ref('int_order_documents') }}
     where document_kind <> 'refund'
@@ -48,7 +47,8 @@ matched as (
 
 ),
 
--- Refunds use up what the order was worth in the order they were booked; what is above it is held out.
+-- Refunds use up what the goods of the order were worth, in the order they were booked; what is above it, such as
+-- shipping paid back, was never spend and is held out.
 used_up as (
 
     select

@@ -47,11 +47,15 @@ final as (
         orders.order_count_in_window,
         tiers.currency,
         {{ half_even('orders.gross_exact_amount') }} as gross_amount,
+        {{ half_even('orders.discount_exact_amount') }} as discount_amount,
         {{ half_even('orders.refund_exact_amount') }} as refund_amount,
         tiers.spend_amount,
         tiers.spend_amount_in_window,
-        {{ ratio('100 * orders.refund_exact_amount', 'orders.gross_exact_amount') }} as refund_share_pct,
-        {{ ratio('orders.gross_exact_amount', 'orders.order_count') }} as average_order_amount,
+        {{ ratio(
+            '100 * orders.refund_exact_amount', '(orders.gross_exact_amount - orders.discount_exact_amount)'
+        ) }} as refund_share_pct,
+        {{ ratio('(orders.gross_exact_amount - orders.discount_exact_amount)', 'orders.order_count') }}
+            as average_order_amount,
         {{ ratio('orders.sale_line_count', 'orders.order_count') }} as average_lines_per_order,
         {{ ratio('orders.item_quantity', 'orders.order_count') }} as average_items_per_order,
         case

@@ -11,7 +11,7 @@ identified as (
     select
         orders.*,
         source_customers.customer_id,
-        orders.gross_exact_amount - orders.refund_exact_amount as net_exact_amount
+        orders.gross_exact_amount - orders.discount_exact_amount - orders.refund_exact_amount as net_exact_amount
     from orders
     left join source_customers
         on
@@ -33,6 +33,7 @@ final as (
         cast(extract(hour from {{ to_business_time('ordered_at') }}) as integer) as business_hour,
         currency,
         {{ half_even('gross_exact_amount') }} as gross_amount,
+        {{ half_even('discount_exact_amount') }} as discount_amount,
         {{ half_even('refund_exact_amount') }} as refund_amount,
         {{ half_even('net_exact_amount') }} as net_amount,
         cast(net_exact_amount as decimal(38, 9)) as net_exact_amount,
