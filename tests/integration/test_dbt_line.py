@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests import dbt_support
@@ -450,6 +452,21 @@ def test_an_empty_shop_builds(tmp_path: Path) -> None:
     dbt_support.create_sources(path)
     dbt_support.build(path, tmp_path, "--exclude-resource-type", "unit_test")
     assert dbt_support.read(path, "from marts.customer_360") == []
+
+
+def test_a_key_given_twice_is_an_error(warehouse: Path, tmp_path: Path) -> None:
+    path = tmp_path / "crm.duckdb"
+    shutil.copy(warehouse, path)
+    with duckdb.connect(str(path)) as connection:
+        for table in ("staging.stg_accounts", "intermediate.int_customer_days"):
+            connection.execute(f"insert into {table} from {table} limit 1")
+    done = dbt_support.run_dbt(
+        path, tmp_path, "test", "--select", "assert_staged_keys_are_unique",
+        "assert_joined_keys_are_unique", as_of_date=JUNE, business_timezone="Asia/Shanghai",
+        reporting_currency="CNY",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "ERROR=2" in done.stdout
 
 
 def test_settings_no_model_could_answer_for_are_refused_with_a_remedy(
