@@ -3,7 +3,8 @@
 Add here: what dlt is told, how a database value becomes text.
 Not here: where the next pull begins (``progress``).
 
-The table is read by one statement, so one pull sees one state of it. Nothing is ever written.
+The table is read by one statement, so one pull sees one state of it. Nothing is ever written: only
+databases are asked that let us say so when they are opened.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from crm_pipeline.lib.pull.secrets import Secrets
 from crm_pipeline.lib.pull.spec import SqlSpec
 
 CONNECT_SECONDS = 10
+POSTGRES_DRIVERS = ("psycopg", "psycopg2")
 
 
 def read_sql(
@@ -83,9 +85,7 @@ def _engine(url_text: str, where: str) -> sa.Engine:
         url = sa.engine.make_url(url_text)
         if url.get_backend_name() == "sqlite":
             return _sqlite(url, where)
-        for host in _hosts(url):
-            check_host(host, url.port, allow=("loopback",), where=where)
-        engine = sa.create_engine(url, connect_args=_connect_args(url), hide_parameters=True)
+        return _postgres(url, where)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
         raise PullError(
             "the connection is no SQLAlchemy URL of a known database",
@@ -98,9 +98,24 @@ def _engine(url_text: str, where: str) -> sa.Engine:
             where=where,
             remedy=f"pip install {error.name}",
         ) from None
-    if url.get_backend_name() == "postgresql":
-        return engine.execution_options(postgresql_readonly=True)
-    return engine
+
+
+def _postgres(url: sa.URL, where: str) -> sa.Engine:
+    """Every transaction is read-only; a server that is not there is noticed soon."""
+    backend, driver = url.get_backend_name(), url.get_driver_name()
+    if backend != "postgresql" or driver not in POSTGRES_DRIVERS:
+        raise PullError(
+            f"a pull cannot open {backend} with {driver} for reading only",
+            where=where,
+            remedy="pull SQLite or PostgreSQL (postgresql+psycopg://…); let another database "
+            "export files into the landing folder",
+        )
+    for host in _hosts(url):
+        check_host(host, url.port, allow=("loopback",), where=where)
+    engine = sa.create_engine(
+        url, connect_args={"connect_timeout": CONNECT_SECONDS}, hide_parameters=True
+    )
+    return engine.execution_options(postgresql_readonly=True)
 
 
 def _hosts(url: sa.URL) -> list[str]:
@@ -109,11 +124,6 @@ def _hosts(url: sa.URL) -> list[str]:
     named = [url.host or "", *((said,) if isinstance(said, str) else said)]
     hosts = [host.split(":")[0] for text in named for host in text.split(",")]
     return [host for host in hosts if host and not host.startswith("/")]
-
-
-def _connect_args(url: sa.URL) -> dict[str, Any]:
-    """A server that is not there must be noticed soon."""
-    return {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
 
 
 def _sqlite(url: sa.URL, where: str) -> sa.Engine:
