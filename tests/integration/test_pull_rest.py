@@ -175,9 +175,38 @@ def test_f37_a_source_that_ignores_the_page_number_does_not_pull_for_ever(
 ) -> None:
     first = api.page(Request("/orders", {"page": "1", "limit": "3"}, {}, ""))
     api.faults.append(lambda request: first)
-    with pytest.raises(PullError, match="3 pages in a row hold the same records"):
+    with pytest.raises(PullError, match="3 pages in a row had all come before"):
         puller(tmp_path, api).pull()
-    assert len(api.asked) < 10
+    assert len(api.asked) == 1 + 2 * 3, "the page, then three times the same, each asked once more"
+
+
+@pytest.mark.bad_input("F37")
+def test_f37_a_source_that_goes_in_a_circle_does_not_pull_for_ever(
+    api: Api, tmp_path: Path
+) -> None:
+    pages = [api.page(Request("/orders", {"page": n, "limit": "3"}, {}, "")) for n in "12"]
+    api.faults.append(lambda request: pages[int(request.params["page"]) % 2])
+    with pytest.raises(PullError, match="3 pages in a row had all come before"):
+        puller(tmp_path, api).pull()
+    assert len(api.asked) == 2 + 2 * 3
+
+
+@pytest.mark.bad_input("F37")
+def test_f37_two_repeated_pages_in_a_row_are_left_out_and_the_pull_goes_on(
+    api: Api, tmp_path: Path
+) -> None:
+    """Six new orders in front of the list move the first two pages back."""
+    api.records.reverse()
+
+    def inserting(request: Request) -> None:
+        if len(api.asked) == 3:
+            api.records[:0] = [order(number) for number in range(16, 10, -1)]
+
+    api.faults.append(inserting)
+    shop = puller(tmp_path, api)
+    assert shop.pull().findings == ("2 pages repeated an earlier page",)
+    shop.ingest()
+    assert len(shop.newest()) == 10
 
 
 @pytest.mark.bad_input("F37")

@@ -18,7 +18,7 @@ from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.ingestion.text import printable
 from crm_pipeline.lib.pull.spec import RestSpec
 
-STUCK_AFTER = 3  # the same page so often in a row: the source does not move on
+STUCK_AFTER = 3  # so many pages in a row that all came before: the source does not move on
 # Keys that say "error" unless they are empty, and keys that may say it when there is no record.
 ERROR_KEYS = ("error", "errors", "err", "errcode", "error_code", "errorcode", "fault")
 CODE_KEYS = ("code", "ret", "retcode", "result_code", "status", "success", "ok")
@@ -127,8 +127,8 @@ class PageJudge:
         self._in_a_row += 1
         if self._in_a_row >= STUCK_AFTER:
             raise PullError(
-                f"{self._in_a_row} pages in a row hold the same records; the source does not page "
-                "as declared",
+                f"{self._in_a_row} pages in a row had all come before; the source does not page as "
+                "declared",
                 where=self._where,
                 remedy="check pagination: the name of its parameter, its first page and its size",
             )
