@@ -79,7 +79,7 @@ class PullSource(dg.Component):
                 check_name=COMPLETE,
                 passed=report.is_complete,
                 severity=dg.AssetCheckSeverity.ERROR,
-                metadata={"findings": list(report.findings)},
+                metadata={"findings": list(report.findings), "notes": list(report.notes)},
             )
 
         job = dg.define_asset_job(
@@ -109,3 +109,5 @@ def _announce(report: PullReport) -> None:
     say(f"  {report.source}: {report.records:,} records, {landed} ({report.seconds:.1f} s)")
     for finding in report.findings:
         say(f"    incomplete: {finding}; the next pull asks for the same again")
+    for note in report.notes:
+        say(f"    {note}")

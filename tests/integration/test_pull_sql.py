@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -187,17 +188,43 @@ def test_a_table_is_pulled_twice_with_changes_in_between_and_passes_the_door(
 
 
 @pytest.mark.requirement("ING-7")
-def test_rows_without_a_cursor_are_pulled_every_time_and_told(
+def test_rows_without_a_cursor_are_pulled_every_time_and_do_not_hold_up_the_others(
     till: tuple[sa.Engine, sa.Table], url: str, tmp_path: Path
 ) -> None:
     engine, table = till
     shop = till_puller(tmp_path, url)
     shop.pull()
     with engine.begin() as connection:
-        connection.execute(sa.insert(table), [row(10, updated_at=None)])
-    report = shop.pull(now=NOW.replace(hour=5))
+        connection.execute(sa.insert(table), [row(8), row(20, updated_at=None)])
+    second = shop.pull(now=NOW.replace(hour=5))
+    assert second.notes == ("1 rows have no cursor; every pull asks for them again",)
+    assert second.is_complete
+    assert second.records == 3, "the new one, the overlap, and the one without a cursor"
+    assert shop.state()["cursor"] == "2026-01-08T01:30:00+00:00"
+
+    with engine.begin() as connection:
+        connection.execute(sa.insert(table), [row(9)])
+        connection.execute(sa.update(table).where(table.c.id == 20).values(state="closed"))
+    third = shop.pull(now=NOW.replace(hour=6))
+    assert (third.records, third.is_complete) == (3, True)
+    assert shop.state()["cursor"] == "2026-01-09T01:30:00+00:00"
+    changed = [json.loads(line) for line in (shop.folder / str(third.file_name)).open()]
+    assert [line["state"] for line in changed if line["id"] == 20] == ["closed"]
+
+
+@pytest.mark.requirement("ING-7")
+def test_a_cursor_that_cannot_be_read_keeps_the_place(
+    till: tuple[sa.Engine, sa.Table], url: str, tmp_path: Path
+) -> None:
+    engine, table = till
+    cursor = {"field": "member", "start": "2025-01-01"}  # a text: its order is not that of time
+    with engine.begin() as connection:
+        connection.execute(sa.update(table).values(member="2026-01-05"))
+        connection.execute(sa.update(table).where(table.c.id == 3).values(member="soon"))
+    shop = till_puller(tmp_path, url, {"incremental": cursor})
+    report = shop.pull()
     assert report.findings == ("1 records have no readable cursor",)
-    assert report.records == 2
+    assert (report.records, shop.state()["cursor"]) == (7, None)
 
 
 @pytest.mark.requirement("ING-7")

@@ -30,7 +30,7 @@ class Progress:
         self._began = began.astimezone(UTC)
         self._kept = self.read(kept) if kept is not None else None
         self._highest: Point | None = None
-        self.missing = 0
+        self.missing = self.unreadable = 0
         self._path = spec.field.split(".")
 
     def read(self, value: Any) -> Point | None:
@@ -53,9 +53,12 @@ class Progress:
         value: Any = record
         for key in self._path:
             value = value.get(key) if isinstance(value, dict) else None
-        point = None if value is None else self.read(value)
-        if point is None:
+        if value is None:
             self.missing += 1
+            return
+        point = self.read(value)
+        if point is None:
+            self.unreadable += 1
         elif self._highest is None or point > self._highest:  # type: ignore[operator]
             self._highest = point
 

@@ -44,6 +44,7 @@ class PullReport:
     pages: int = 0
     file_name: str | None = None
     findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     retries: int = 0
     token_refreshes: int = 0
     restarts: int = 0
@@ -62,6 +63,7 @@ class PullReport:
             "pages": self.pages,
             "file": self.file_name or "nothing new",
             "findings": list(self.findings),
+            "notes": list(self.notes),
             "retries": self.retries,
             "token_refreshes": self.token_refreshes,
             "restarts": self.restarts,
@@ -144,8 +146,7 @@ class _Pull:
         return f"pull source {self.spec.source}"
 
     def _once(self, state: PullState) -> PullReport:
-        cursor = self.spec.incremental
-        progress = Progress(cursor, self.feed.timezone, self.now, state.cursor) if cursor else None
+        progress = self._progress(state)
         conversation = self._conversation()
         with LandingFile(self._folder, self._where) as file:
             for record in self._records(progress, conversation):
@@ -153,8 +154,7 @@ class _Pull:
                     progress.see(record)
                 file.add(record)
             findings = list(conversation.judge.findings()) if conversation else []
-            if progress and progress.missing:
-                findings.append(f"{progress.missing} records have no readable cursor")
+            notes = self._judge_cursors(progress, findings)
             name = self._land(file, state)
         reached = progress.reached if progress and not findings else state.cursor
         new_state = PullState(
@@ -165,8 +165,25 @@ class _Pull:
         )
         if new_state != state:
             save_state(self.home, self.spec.source, new_state)
-        report = PullReport(self.spec.source, file.records, 1, name, tuple(findings))
+        report = PullReport(self.spec.source, file.records, 1, name, tuple(findings), notes)
         return conversation.tell(report) if conversation else report
+
+    def _progress(self, state: PullState) -> Progress | None:
+        cursor = self.spec.incremental
+        return Progress(cursor, self.feed.timezone, self.now, state.cursor) if cursor else None
+
+    def _judge_cursors(self, progress: Progress | None, findings: list[str]) -> tuple[str, ...]:
+        """Adds what keeps the place to ``findings``; returns what is only worth telling."""
+        if progress is None:
+            return ()
+        if progress.unreadable:
+            findings.append(f"{progress.unreadable} records have no readable cursor")
+        if not progress.missing:
+            return ()
+        if self.spec.sql:  # its query asks for them whatever the place
+            return (f"{progress.missing} rows have no cursor; every pull asks for them again",)
+        findings.append(f"{progress.missing} records have no cursor")
+        return ()
 
     def _land(self, file: LandingFile, state: PullState) -> str | None:
         """A pull without a record leaves no file; the same bytes as last time need no second."""
