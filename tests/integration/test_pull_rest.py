@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 
 from crm_pipeline.lib.errors import ConfigError, PullError, WarehouseError
 from crm_pipeline.lib.ingestion.landing import scan
+from crm_pipeline.lib.pull import PullReport, landing_file
 from crm_pipeline.lib.warehouse.lease import hold_lock
 from tests.integration.pull_support import (
     FRESH,
@@ -25,6 +28,7 @@ from tests.integration.pull_support import (
     TOKEN,
     Answer,
     Api,
+    Puller,
     Request,
     once,
     order,
@@ -559,6 +563,64 @@ def test_f37_a_pull_killed_anywhere_is_pulled_again_without_loss_or_doubles(
     manifests = [p for p in shop.folder.iterdir() if p.name.endswith(".manifest.json")]
     assert left == []
     assert len(manifests) == len(shop.files())
+
+
+def neighbour(shop: Puller, api: Api) -> Puller:
+    """Another source that lands in the same folder for the same feed."""
+    spec = shop.spec.model_copy(update={"source": "api_orders_b"})
+    other = Puller(shop.home.root.parent, spec, shop.feed)
+    assert (other.home.root, other.folder) == (shop.home.root, shop.folder)
+    return other
+
+
+def proven(shop: Puller) -> list[int]:
+    """Number of records per landed file; each is what its manifest says."""
+    counts = []
+    for name in shop.files():
+        content = (shop.folder / name).read_bytes()
+        said = json.loads((shop.folder / f"{name}.manifest.json").read_text())
+        assert said["sha256"] == hashlib.sha256(content).hexdigest()
+        counts.append(said["records"])
+    assert len(list(shop.folder.iterdir())) == 2 * len(counts)
+    return counts
+
+
+@pytest.mark.requirement("ING-7")
+def test_a_source_leaves_the_unfinished_file_of_its_neighbour_alone(
+    api: Api, tmp_path: Path
+) -> None:
+    shop = puller(tmp_path, api)
+    other = neighbour(shop, api)
+
+    def in_between(request: Request) -> None:
+        if len(api.asked) == 3:
+            other.pull()
+
+    api.faults.append(in_between)
+    assert shop.pull().is_complete
+    assert proven(shop) == [10, 10]
+    shop.ingest()
+    assert len(shop.newest()) == 10
+
+
+@pytest.mark.requirement("ING-7")
+def test_two_sources_of_one_folder_land_one_after_the_other(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = puller(tmp_path, api)
+    other = neighbour(shop, api)
+    with ThreadPoolExecutor() as pool:
+        second: list[Future[PullReport]] = []
+
+        def in_between(point: str) -> None:
+            if point == "pull_land_between" and not second:
+                second.append(pool.submit(other.pull))
+                wait(second, timeout=1)
+
+        monkeypatch.setattr(landing_file, "failpoint", in_between)
+        shop.pull()
+        assert second[0].result().is_complete
+    assert proven(shop) == [10, 10]
 
 
 @pytest.mark.requirement("ING-7")

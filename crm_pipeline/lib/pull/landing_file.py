@@ -6,6 +6,9 @@ Not here: where they come from.
 The manifest is written first, then the file is moved in beside it: whoever sees the file sees what
 proves it. A crash in between leaves a manifest without a file, which means nothing to the door and
 is swept by the next pull.
+
+Several sources may land in one folder. Unfinished files are named after their source; ``land`` and
+``sweep`` look at all names, so whoever calls them holds the lock of the folder.
 """
 
 from __future__ import annotations
@@ -31,9 +34,9 @@ MANY = 1000  # files of one second
 class LandingFile:
     """JSON lines, written beside their final place and counted and hashed on the way."""
 
-    def __init__(self, folder: Path, where: str) -> None:
+    def __init__(self, folder: Path, source: str, where: str) -> None:
         self._folder, self._where = folder, where
-        self._path = folder / f"{UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
+        self._path = folder / f"{_unfinished(source)}{os.getpid()}-{os.urandom(4).hex()}"
         self._digest = hashlib.sha256()
         self._file: IO[bytes] | None = None
         self.records = 0
@@ -100,8 +103,14 @@ class LandingFile:
         )
 
 
-def sweep(folder: Path) -> int:
-    """Removes what killed pulls left: unfinished files, and manifests whose file never came."""
+def _unfinished(source: str) -> str:
+    return f"{UNFINISHED}{source}-"  # the name of a source holds no dash
+
+
+def sweep(folder: Path, source: str) -> int:
+    """Removes what killed pulls left: the source's own unfinished files, and manifests of any
+    source whose file never came.
+    """
     removed = 0
     if not folder.is_dir():
         return 0
@@ -110,7 +119,7 @@ def sweep(folder: Path) -> int:
             path.name.endswith(".jsonl" + MANIFEST)
             and not path.with_name(path.name.removesuffix(MANIFEST)).exists()
         )
-        if path.name.startswith(UNFINISHED) or is_orphan:
+        if path.name.startswith(_unfinished(source)) or is_orphan:
             path.unlink(missing_ok=True)
             removed += 1
     return removed

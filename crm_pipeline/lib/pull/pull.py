@@ -13,6 +13,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from crm_pipeline.lib.pull.sql import read_sql
 from crm_pipeline.lib.pull.state import PullState, load_state, save_state
 from crm_pipeline.lib.warehouse.lease import hold_lock
 
+FOLDER_WAIT_SECONDS = 60.0  # it is held while one file is named, never while a source is asked
 RESTARTS = 1  # a cursor that expires in two pulls running will expire in the third
 
 
@@ -99,9 +101,13 @@ def pull_source(
         PullError: nothing was landed.
     """
     lock = home.pull / f"{spec.source}.lock"
-    holder = f"process {os.getpid()}, pull {os.urandom(4).hex()}"
-    with hold_lock(lock, holder=holder, wait_seconds=0, what=f"the pull of {spec.source}"):
+    what = f"the pull of {spec.source}"
+    with hold_lock(lock, holder=_holder(), wait_seconds=0, what=what):
         return _Pull(home, spec, feed, landing_dir, _utc(now), Secrets(env), sleep).run()
+
+
+def _holder() -> str:
+    return f"process {os.getpid()}, pull {os.urandom(4).hex()}"
 
 
 def _utc(moment: datetime) -> datetime:
@@ -120,7 +126,8 @@ class _Pull:
 
     def run(self) -> PullReport:
         began = time.perf_counter()
-        swept = sweep(self._folder)
+        with self._folder_lock():
+            swept = sweep(self._folder, self.spec.source)
         state = load_state(self.home, self.spec.source, self.spec.fingerprint)
         for restarts in itertools.count():
             try:
@@ -141,6 +148,16 @@ class _Pull:
     def _folder(self) -> Path:
         return self.landing_dir / self.feed.landing_folder
 
+    def _folder_lock(self) -> AbstractContextManager[None]:
+        """Sources that land in one folder take turns at naming and clearing its files."""
+        name = self.feed.landing_folder.replace("/", "-")
+        return hold_lock(
+            self.home.pull / f"folder-{name}.lock",
+            holder=_holder(),
+            wait_seconds=FOLDER_WAIT_SECONDS,
+            what=f"the landing folder {self.feed.landing_folder}",
+        )
+
     @property
     def _where(self) -> str:
         return f"pull source {self.spec.source}"
@@ -148,7 +165,7 @@ class _Pull:
     def _once(self, state: PullState) -> PullReport:
         progress = self._progress(state)
         conversation = self._conversation()
-        with LandingFile(self._folder, self._where) as file:
+        with LandingFile(self._folder, self.spec.source, self._where) as file:
             for record in self._records(progress, conversation):
                 if progress:
                     progress.see(record)
@@ -192,7 +209,8 @@ class _Pull:
         is_same = file.sha256 == state.file_sha256
         if is_same and state.file_name and (self._folder / state.file_name).is_file():
             return None
-        return file.land(self.feed.landing_folder, self.now, self.feed.timezone)
+        with self._folder_lock():
+            return file.land(self.feed.landing_folder, self.now, self.feed.timezone)
 
     def _conversation(self) -> _Conversation | None:
         if self.spec.rest is None:
