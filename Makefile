@@ -77,8 +77,9 @@ docs: setup ## Write the generated documentation anew
 	$(BIN)/python -m crm_pipeline.lib.docs
 
 .PHONY: bench
-bench: setup ## Measure against the hand-written script (benchmarks/)
+bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.night_cost
 
 .PHONY: soak
 soak: setup ## Run the long tests: crashes at random moments, overlapping runs
