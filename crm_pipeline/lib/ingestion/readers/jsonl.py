@@ -7,7 +7,7 @@ Not here: what its values mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
@@ -146,7 +146,7 @@ class JsonlReader:
         if self._deeper or " :" in text or "\t" in text or "[" in text or len(text) > QUICK_LIMIT:
             return None
         try:
-            record, end = _QUICK.scan_once(text, 0)
+            record, end = _scan_once(text, 0)
         except (ValueError, StopIteration, RecursionError):
             return None
         if end != len(text) or not isinstance(record, dict) or text.count('":') != len(record):
@@ -317,6 +317,7 @@ _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=_refuse
 )
 _QUICK = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse)
+_scan_once: Callable[[str, int], tuple[Any, int]] = _QUICK.scan_once  # type: ignore[attr-defined]
 BLANKS = " \t\n\r"  # what JSON lets stand around a value
 
 
