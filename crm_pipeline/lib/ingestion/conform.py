@@ -73,7 +73,7 @@ def cells_of(spec: FeedSpec) -> Iterator[Cell]:
 def _extras(spec: FeedSpec) -> Iterator[tuple[str, str]]:
     if spec.known_at.source:
         yield "known_at", spec.known_at.source
-    if spec.version:
+    if spec.version and spec.version.source:
         yield "source_version", spec.version.source
     if spec.key and spec.key.batch:
         yield "batch", spec.key.batch
@@ -431,8 +431,9 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
         f"{_known_at(spec, facts)} as known_at",
         *(f"{value_name(c)} as {c.name}" for c in spec.contract.columns if not _is_read(spec, c)),
     ]
-    if not spec.version:
-        selected.append("cast(null as timestamp) as source_version")
+    if not (spec.version and spec.version.source):
+        version = _known_at(spec, facts) if spec.version else "null"
+        selected.append(f"cast({version} as timestamp) as source_version")
     if spec.is_numbered:  # only to find lines that may be equal
         batch = ", v_batch" if spec.key and spec.key.batch else ""
         selected.append(f"hash(content_hash{batch}) as line_hash")

@@ -383,6 +383,12 @@ def _check_known_at(spec: FeedSpec) -> Iterator[Problem]:
             yield Problem(
                 ("known_at", "event"), f"{known.event!r} is not an instant every record has", remedy
             )
+        if spec.version and spec.version.by:
+            yield Problem(
+                ("version",),
+                "no delivery is named: known_at follows the event",
+                "write known_at with file_name: or from:, or the column of the version",
+            )
         return
     if known.format is None:
         yield Problem(("known_at",), "the format is missing", "write for example format: '%Y%m%d'")

@@ -262,15 +262,34 @@ class KnownAtSpec(_Strict):
 
 
 class VersionSpec(_Strict):
-    """What tells a newer version of a record from an older one."""
+    """What tells a newer version of a record from an older one: a column, or the delivery."""
 
-    source: str = Field(
-        alias="from", min_length=1, description="column of the file", examples=["UpdatedAt"]
+    by: Literal["delivery"] | None = Field(
+        default=None,
+        description="the later delivery wins (`known_at` is the version); in short "
+        "`version: delivery`",
+    )
+    source: str | None = Field(
+        default=None,
+        alias="from",
+        min_length=1,
+        description="column of the file",
+        examples=["UpdatedAt"],
     )
     format: Texts | None = Field(default=None, description="date formats tried in order")
     epoch: Literal["s", "ms", "us"] | None = Field(
         default=None, description="a count of these since 1970"
     )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> VersionSpec:
+        if (self.by is None) == (self.source is None):
+            raise ValueError("write version: delivery, or version: {from: column}")
+        return self
+
+
+def _version_form(value: object) -> object:
+    return {"by": value} if isinstance(value, str) else value
 
 
 class KeySpec(_Strict):
@@ -346,8 +365,11 @@ class FeedSpec(_Strict):
     key: KeySpec | None = Field(
         default=None, description="what makes a record itself; default: the entity's natural key"
     )
-    version: VersionSpec | None = Field(
-        default=None, description="column that orders versions of a record"
+    version: Annotated[VersionSpec | None, BeforeValidator(_version_form)] = Field(
+        default=None,
+        description="what orders the versions of a record; without it other content under the "
+        "same key is a conflict",
+        examples=["{from: UpdatedAt}", "delivery"],
     )
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_short_form)]] = Field(
         min_length=1,
@@ -424,8 +446,10 @@ def _contract_hash(dumped: str, entity: str) -> str:
     for key in ("like", "folder", "files", "description", "completion"):
         said.pop(key, None)
     # What came later counts only where it is said: other feeds keep their hash.
-    for place, key in [(said["format"], "explode"), *((c, "minor_units") for c in columns)]:
-        if place[key] is None:
-            del place[key]
+    later = [(said["format"], "explode"), (said["version"] or {}, "by")]
+    later += [(column, "minor_units") for column in columns]
+    for place, key in later:
+        if place.get(key) is None:
+            place.pop(key, None)
     text = json.dumps([PARSER_VERSION, repr(entities.ENTITIES[entity]), said], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -29,7 +29,7 @@ from crm_pipeline.lib.legacy.raw_figures import key_columns, raw_rows, raw_texts
 
 OUTCOMES = ("accepted", "duplicate", "rejected")
 TOTAL_LINE = "not_a_record"
-COUNTED_BY = 1  # raise it when another count would come out
+COUNTED_BY = 2  # raise it when another count would come out
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,10 @@ def _delivered(ledger: sa.Engine, spec: FeedSpec) -> list[sa.Row[tuple[object, .
 def _load_parts(
     connection: duckdb.DuckDBPyConnection, home: CrmHome, ledger: sa.Engine, spec: FeedSpec
 ) -> None:
-    """What was taken over: of equal records the first counts, of contradicting ones none."""
+    """What was taken over: of equal records the first counts, of contradicting ones none.
+
+    A delivery that repeats what the one before it said belongs to the version it repeats.
+    """
     files, parts = inbox_files, inbox_parts
     query = sa.select(parts.c.part_path, files.c.inbox_seq).where(
         parts.c.feed == files.c.feed,
@@ -172,7 +175,7 @@ def _load_parts(
     values = "".join(f", cast({name} as decimal(38, 6)) as v_{name}" for name in sums)
     read = f"""
         select file_sha256, record_number, record_id, content_hash,
-            source_version as version,
+            source_version as version, known_at,
             {keys or "record_id"} as key{values}"""
     selects = [
         f"{read}, {int(row.inbox_seq)} as seq "
@@ -182,13 +185,41 @@ def _load_parts(
     connection.execute(
         f"""
         create table taken as
-        with parts as ({" union all ".join(selects)})
+        with parts as ({" union all ".join(selects)}),
+        versions as (
+            select record_id, version,
+                coalesce(
+                    max(known_at) = version and min(content_hash) = lag(min(content_hash)) over (
+                        partition by record_id order by version nulls first
+                    ),
+                    false
+                ) as is_repeat
+            from parts
+            group by record_id, version
+            having min(content_hash) = max(content_hash)
+        ),
+        started as (
+            select record_id, version,
+                max(case when not is_repeat then version end) over (
+                    partition by record_id order by version nulls first rows unbounded preceding
+                ) as repeated_version
+            from versions
+        ),
+        placed as (
+            select parts.* replace (
+                case when started.record_id is null then parts.version else repeated_version end
+                    as version
+            )
+            from parts
+            left join started
+                on started.record_id = parts.record_id and started.version = parts.version
+        )
         select *,
             min(content_hash) over same <> max(content_hash) over same as is_conflict,
             row_number() over (
                 partition by record_id, version, content_hash order by seq, record_number
             ) > 1 as is_duplicate
-        from parts
+        from placed
         window same as (partition by record_id, version)
         """
     )
@@ -199,6 +230,7 @@ def _no_part(sums: list[str]) -> str:
     return (
         "select '' as file_sha256, 0::bigint as record_number, '' as record_id, "
         "'' as content_hash, cast(null as timestamp) as version, "
+        "cast(null as timestamp) as known_at, "
         f"'' as key{values}, 0 as seq where false"
     )
 

@@ -27,7 +27,8 @@ CONFLICT = "another record has the same key and other content"
 WHAT_TO_DO: dict[str, str] = {
     "not_a_record": "nothing: a total line is no customer",
     "key": "give the customer a number in the old system and export again",
-    "conflict": "decide which of the records is right, delete the others and export again",
+    "conflict": "decide which of the records is right, delete the others and export again: "
+    "the later delivery counts",
     "columns": "export again with quotes around fields that hold the separator",
     "truncated": "export again: the file may be cut off",
     "encoding": "export again in one encoding: characters are lost",

@@ -10,6 +10,9 @@
   Equal records differ only in the delivery; the models read the one known first, whatever came first.
   Same id and version with other content is a conflict: every contender is out, and the last version
   without a conflict stays. An absent version counts as one version, older than any other.
+
+  With `version: delivery` the version of a record is its delivery (source_version = known_at). A delivery that
+  says again what the one before it said is no new version: its records are duplicates of the version it repeats.
 #}
 {% macro classify_repeats(repeated, parts, staged_end_at) %}
 with
@@ -34,20 +37,42 @@ placed as (
 
 ),
 
+{% for seen in ('is_active', 'is_visible', 'was_visible') -%}
+{{ seen }}_versions as (
+
+    {{ delivered_versions('placed', seen) }}
+
+),
+
+{% endfor -%}
+versioned as (
+
+    select
+        placed.*,
+        {%- for seen in ('is_active', 'is_visible', 'was_visible') %}
+        case
+            when {{ seen }}_versions.record_key is null then placed.source_version
+            else {{ seen }}_versions.repeated_version
+        end as version_when_{{ seen }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from placed
+    {%- for seen in ('is_active', 'is_visible', 'was_visible') %}
+    left join {{ seen }}_versions
+        on
+            placed.record_key = {{ seen }}_versions.record_key
+            and placed.source_version = {{ seen }}_versions.source_version
+    {%- endfor %}
+
+),
+
 compared as (
 
     select
         *,
-        min(case when is_active then content_hash end) over same_version
-        <> max(case when is_active then content_hash end) over same_version as is_conflict,
-        is_visible
-        and min(case when is_visible then content_hash end) over same_version
-        = max(case when is_visible then content_hash end) over same_version as is_candidate,
-        was_visible
-        and min(case when was_visible then content_hash end) over same_version
-        = max(case when was_visible then content_hash end) over same_version as was_candidate
-    from placed
-    window same_version as (partition by record_key, source_version)
+        {{ has_contents('<>', 'is_active') }} as is_conflict,
+        is_visible and {{ has_contents('=', 'is_visible') }} as is_candidate,
+        was_visible and {{ has_contents('=', 'was_visible') }} as was_candidate
+    from versioned
 
 ),
 
@@ -56,16 +81,16 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by record_key, source_version, is_active
+            partition by record_key, version_when_is_active, is_active
             order by inbox_seq nulls last, record_number, feed, file_sha256
         ) as place_in_version,
         row_number() over (
             partition by record_key
-            order by is_candidate desc, {{ newest_version_known_first() }}
+            order by is_candidate desc, {{ newest_version_known_first('is_visible') }}
         ) as place_in_candidates,
         row_number() over (
             partition by record_key
-            order by was_candidate desc, {{ newest_version_known_first() }}
+            order by was_candidate desc, {{ newest_version_known_first('was_visible') }}
         ) as place_before
     from compared
 
@@ -98,6 +123,40 @@ select * from classified
 {% endmacro %}
 
 
-{% macro newest_version_known_first() -%}
-    source_version desc nulls last, known_at, inbox_seq nulls last, record_number, feed, file_sha256
+{# Versions that are deliveries, among the records `seen`, each with the version whose content it repeats or starts. #}
+{% macro delivered_versions(records, seen) -%}
+    select
+        record_key,
+        source_version,
+        max(case when is_repeat then null else source_version end) over (
+            partition by record_key order by source_version nulls first rows unbounded preceding
+        ) as repeated_version
+    from (
+        select
+            record_key,
+            source_version,
+            coalesce(
+                max(known_at) = source_version
+                and min(content_hash) = lag(min(content_hash)) over (
+                    partition by record_key order by source_version nulls first
+                ),
+                false
+            ) as is_repeat
+        from {{ records }}
+        where {{ seen }}
+        group by record_key, source_version
+        having min(content_hash) = max(content_hash)
+    ) as versions
+{%- endmacro %}
+
+
+{# Compares the first and the last content of the record's version, among the records `seen`. #}
+{% macro has_contents(sign, seen) -%}
+    min(case when {{ seen }} then content_hash end) over (partition by record_key, version_when_{{ seen }})
+    {{ sign }} max(case when {{ seen }} then content_hash end) over (partition by record_key, version_when_{{ seen }})
+{%- endmacro %}
+
+
+{% macro newest_version_known_first(seen) -%}
+    version_when_{{ seen }} desc nulls last, known_at, inbox_seq nulls last, record_number, feed, file_sha256
 {%- endmacro %}

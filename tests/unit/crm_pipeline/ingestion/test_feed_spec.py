@@ -62,6 +62,9 @@ def refused(folder: Path, changes: dict[str, Any], base: dict[str, Any] = ORDERS
         ({"timezone": "Asia/Shangai"}, "no time zone", "did you mean 'Asia/Shanghai'?"),
         ({"currency": "RMB"}, "'RMB' is no ISO 4217 code", "for example CNY"),
         ({"currency": None}, "'currency' is missing", "currency: CNY"),
+        ({"version": "delivery"}, "no delivery is named", "file_name:"),
+        ({"version": "later"}, "'later' is not allowed", "write one of: delivery"),
+        ({"version": {"format": "%Y"}}, "write version: delivery", ""),
         ({"format/kind": "excel"}, "'excel' is not allowed", "csv, tsv, jsonl, parquet, xlsx"),
         ({"format/encoding": "gbk18030"}, "not allowed", "did you mean 'gb18030'?"),
         (

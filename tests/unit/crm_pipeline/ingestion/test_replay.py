@@ -154,6 +154,15 @@ def test_a_batch_keeps_the_pieces_of_a_cut_document_apart(make_door: MakeDoor) -
     assert door.reasons() == [(4, "key", "batch")]
 
 
+def test_the_delivery_can_be_the_version(make_door: MakeDoor) -> None:
+    named = {"file_name": "_([0-9]{8})", "format": "%Y%m%d"}
+    door = make_door({"version": "delivery", "known_at": named})
+    door.take(csv(GOOD), "orders_20260210.csv")
+    (record,) = door.parts()
+    assert record["source_version"] == record["known_at"]
+    assert str(record["known_at"]) == "2026-02-10 15:59:59", "the day's last second in Shanghai"
+
+
 def test_a_version_column_is_read(make_door: MakeDoor) -> None:
     door = make_door({"version": {"from": "V", "format": "%Y-%m-%d %H:%M:%S"}})
     door.take(

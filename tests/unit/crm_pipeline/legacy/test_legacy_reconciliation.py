@@ -233,6 +233,33 @@ def test_a_list_delivered_twice_counts_once(legacy: Import) -> None:
     assert [file.outcomes["duplicate"].keys for file in found.files] == [0, 2]
 
 
+@pytest.mark.requirement("ING-8")
+@pytest.mark.bad_input("B60")
+def test_a_conflict_is_mended_by_a_corrected_export(legacy: Import) -> None:
+    legacy.deliver(line("K1"), line("K10", spend="4.00元"), line("K10", spend="4.50元"))
+    assert legacy.reconcile().files[0].reasons == {"conflict": 2}
+    legacy.deliver(
+        line("K1"),
+        line("K10", spend="4.50元"),
+        name="legacy_customers_20250102T090000.csv",
+        control={"records": 2, "distinct_keys": 2, "sums": {SPEND: "1239.00"}},
+    )
+    found = legacy.reconcile()
+    assert found.findings == []
+    outcomes = [{k: v.records for k, v in file.outcomes.items()} for file in found.files]
+    assert outcomes == [
+        {"accepted": 1, "duplicate": 0, "rejected": 2},
+        {"accepted": 1, "duplicate": 1, "rejected": 0},
+    ]
+    assert found.files[1].outcomes["accepted"].sums[SPEND] == Decimal("4.50")
+    write_report(legacy.home, found)
+    told = {row["what_to_do"] for row in rejects(legacy, found)}
+    assert told == {
+        "decide which of the records is right, delete the others and export again: "
+        "the later delivery counts"
+    }
+
+
 def rejects(legacy: Import, found: Reconciliation) -> list[dict[str, str]]:
     folder = legacy.home.reports / "legacy" / "rejects" / found.feed
     with (folder / f"{found.files[0].file_id}.csv").open(encoding="utf-8-sig", newline="") as file:
