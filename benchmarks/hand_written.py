@@ -109,7 +109,8 @@ select
     sku,
     product_name,
     case
-        when starts_with(order_id, 'C') then 'refund'
+        when starts_with(order_id, 'C') and quantity < 0 then 'refund'
+        when starts_with(order_id, 'C') then 'adjustment'
         when quantity < 0 or unit_price_amount < 0 then 'adjustment'
         when unit_price_amount = 0 then 'gift'
         else 'sale'

@@ -423,13 +423,14 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
         relation: the table of spread values.
         judged: expressions giving ``reason|column`` or null, of the columns with any problem.
     """
-    problems = [*judged, *_late_problems(spec), *_rule_problems(spec)]
+    problems = [*judged, *_late_problems(spec), *_rule_problems(spec), *_sign_problems(spec)]
     selected = [
         "record_number",
         f"coalesce({', '.join(problems)}, null) as problem" if problems else _NO_PROBLEM,
         f"{content_hash(spec)} as content_hash",
         f"{_known_at(spec, facts)} as known_at",
         *(f"{value_name(c)} as {c.name}" for c in spec.contract.columns if not _is_read(spec, c)),
+        *(f"{value_name(c)} as {c.name}" for c in _signed_by_kind(spec)),
     ]
     if not (spec.version and spec.version.source):
         version = _known_at(spec, facts) if spec.version else "null"
@@ -440,8 +441,9 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
     else:
         selected.append(f"{record_id(spec, value_name)} as record_id")
     return f"""
-with valued as (select *, {", ".join(_unmapped(spec))} from {relation})
-select {", ".join(selected)} from valued
+with valued as (select *, {", ".join(_unmapped(spec))} from {relation}),
+signed as (select * {_with_signs(spec)} from valued)
+select {", ".join(selected)} from signed
 """
 
 
@@ -509,6 +511,42 @@ def _rule_problems(spec: FeedSpec) -> list[str]:
         if not is_total and (column.required or column.name in spec.natural_key):
             found.append(f"case when {value_name(column)} is null then 'enum|{column.name}' end")
     return found
+
+
+def _signed_by_kind(spec: FeedSpec) -> list[Column]:
+    """Columns whose source leaves the sign to the line's kind."""
+    signs = {name for name, mapping in spec.columns.items() if mapping.sign == "by_kind"}
+    return [column for column in spec.contract.columns if column.name in signs]
+
+
+def _with_signs(spec: FeedSpec) -> str:
+    """Turns refunds below zero, and their spelling with them: one record, one content."""
+    turned = []
+    for column in _signed_by_kind(spec):
+        value, spelling = value_name(column), f"h_{column.name}"
+        is_refund = f"{_kind_of(spec, column)} = 'refund'"
+        turned.append(f"case when {is_refund} then -{value} else {value} end as {value}")
+        turned.append(
+            f"case when {is_refund} then '-' || {spelling} else {spelling} end as {spelling}"
+        )
+    return f"replace ({', '.join(turned)})" if turned else ""
+
+
+def _sign_problems(spec: FeedSpec) -> list[str]:
+    found = []
+    for column in spec.contract.columns:
+        if column.signed_by is None or column.name not in spec.columns:
+            continue
+        value, kind = value_name(column), _kind_of(spec, column)
+        found.append(
+            f"case when ({kind} = 'refund' and {value} >= 0) or ({kind} = 'sale' and {value} < 0) "
+            f"then 'sign|{column.name}' end"
+        )
+    return found
+
+
+def _kind_of(spec: FeedSpec, column: Column) -> str:
+    return value_name(spec.contract.column(str(column.signed_by)))
 
 
 def _known_at(spec: FeedSpec, facts: FileFacts) -> str:

@@ -86,7 +86,7 @@ def number(column: Column, mapping: ColumnMapping) -> Conversion:
 
 def _sign_and_range(column: Column, mapping: ColumnMapping) -> list[str]:
     c, v = cell_name(column), value_name(column)
-    zero_fits = column.accepts_zero or "zero" in mapping.allow or column.kind == "integer"
+    zero_fits = column.accepts_zero or "zero" in mapping.allow
     negative_fits = column.accepts_negative or "negative" in mapping.allow
     otherwise = "null" if zero_fits else "'zero'"
     checks = [

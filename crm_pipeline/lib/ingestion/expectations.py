@@ -27,7 +27,7 @@ from crm_pipeline.lib.ingestion import entities
 from crm_pipeline.lib.ingestion.conform import mapping_of
 from crm_pipeline.lib.ingestion.conversions import quote
 from crm_pipeline.lib.ingestion.entities import Column
-from crm_pipeline.lib.ingestion.feed_spec import FeedSpec
+from crm_pipeline.lib.ingestion.feed_spec import ColumnMapping, FeedSpec
 
 VIEWS = "crm_pipeline.lib.ingestion.docs_views"
 LATEST = "9000-01-01"
@@ -123,7 +123,7 @@ def _number_rule(spec: FeedSpec, column: Column) -> Rule:
     high = mapping.high if mapping and mapping.high is not None else column.high
     low = mapping.low if mapping and mapping.low is not None else column.low
     if low is None:
-        is_signed = column.accepts_negative or "negative" in allow
+        is_signed = column.accepts_negative or "negative" in allow or _turns_negative(mapping)
         low = -float(high) if is_signed and high is not None else None if is_signed else 0
     return Rule(
         _shown(column),
@@ -131,6 +131,10 @@ def _number_rule(spec: FeedSpec, column: Column) -> Rule:
         low=None if low is None else float(low),
         high=None if high is None else float(high),
     )
+
+
+def _turns_negative(mapping: ColumnMapping | None) -> bool:
+    return mapping is not None and mapping.sign == "by_kind"
 
 
 def _shown(column: Column) -> str:

@@ -206,6 +206,8 @@ def _check_numbers(column: Column, mapping: ColumnMapping) -> Iterator[Problem]:
             f"{column.name} needs the number of digits behind the point",
             f"write {{from: {mapping.source}, scale: 2}}",
         )
+    if mapping.sign is not None:
+        yield from _check_sign(column, mapping)
     limit = entities.MAX_SCALE.get(column.kind)
     if limit is not None and (mapping.scale or 0) > limit:
         yield Problem(
@@ -238,6 +240,18 @@ def _check_numbers(column: Column, mapping: ColumnMapping) -> Iterator[Problem]:
         )
     if mapping.low is not None and mapping.high is not None and mapping.low > mapping.high:
         yield Problem((*at, "low"), "low is above high", "exchange them")
+
+
+def _check_sign(column: Column, mapping: ColumnMapping) -> Iterator[Problem]:
+    at = ("columns", column.name, "sign")
+    if column.signed_by is None or mapping.source is None:
+        yield Problem(at, f"no kind decides the sign of {column.name}", "remove it")
+    elif "negative" in mapping.allow:
+        yield Problem(
+            at,
+            "a source that writes every number above zero has none below",
+            "remove negative from allow, or sign",
+        )
 
 
 def _check_times(spec: FeedSpec, column: Column, mapping: ColumnMapping) -> Iterator[Problem]:

@@ -209,6 +209,11 @@ class ColumnMapping(_Strict):
         description="what the contract refuses and this source means",
         examples=["[zero, negative]"],
     )
+    sign: Literal["by_kind"] | None = Field(
+        default=None,
+        description="by_kind: the source writes what comes back as a positive number, and the "
+        "line's kind says so; refund lines are taken below zero",
+    )
     low: int | float | None = Field(default=None, description="smallest plausible number")
     high: int | float | None = Field(default=None, description="largest plausible number")
     max_length: int | None = Field(
@@ -447,9 +452,12 @@ def _contract_hash(dumped: str, entity: str) -> str:
         said.pop(key, None)
     # What came later counts only where it is said: other feeds keep their hash.
     later = [(said["format"], "explode"), (said["version"] or {}, "by")]
-    later += [(column, "minor_units") for column in columns]
+    later += [(column, key) for column in columns for key in ("minor_units", "sign")]
     for place, key in later:
         if place.get(key) is None:
             place.pop(key, None)
-    text = json.dumps([PARSER_VERSION, repr(entities.ENTITIES[entity]), said], sort_keys=True)
+    contract = entities.ENTITIES[entity]
+    signs = [(column.name, column.signed_by) for column in contract.columns if column.signed_by]
+    rules = [PARSER_VERSION, repr(contract), said, *signs]
+    text = json.dumps(rules, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

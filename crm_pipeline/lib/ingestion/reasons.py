@@ -24,6 +24,7 @@ RECORD_REASONS: dict[str, str] = {
     "range": "outside the plausible range",
     "zero": "zero, which the feed does not declare",
     "negative": "below zero, which the feed does not declare",
+    "sign": "a refund that is not below zero, or a sale that is",
     "currency": "no ISO 4217 code",
     "mixed_currency": "one document in several currencies",
     "timestamp": "no instant by the declared formats",

@@ -193,7 +193,7 @@ MINI_PROGRAM_EVENTS = FeedWriter(
     cadence="large",
     fields=(
         text("_id", "event_id"),
-        text("openid", "source_customer_id"),
+        text("user_id", "source_customer_id"),
         text("device_no", "device_id"),
         text("event_time", "timezone('UTC', occurred_at)"),
         text("event_code", coded("event_type", _MINI_CODES)),

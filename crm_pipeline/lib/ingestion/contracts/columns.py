@@ -6,7 +6,7 @@ Not here: an entity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
@@ -72,6 +72,8 @@ class Column:
     accepts_negative: bool = False
     may_allow: tuple[str, ...] = ()
     is_planned: bool = False  # names a moment to come, which a record may know before it arrives
+    # The column of kinds that decides the sign: a refund is below zero, a sale is not.
+    signed_by: str | None = field(default=None, repr=False)
 
     @property
     def sql_type(self) -> str:

@@ -37,11 +37,12 @@ ORDER_LINES = Entity(
         Column(
             "quantity",
             "quantity",
-            "Pieces; negative when goods come back.",
+            "Pieces; below zero on refund lines, never on sale lines.",
             required=True,
             unit="pieces",
             high="1000000",
             may_allow=("negative", "zero"),
+            signed_by="line_kind",
         ),
         amount_column(
             "unit_price_amount",

@@ -216,6 +216,81 @@ def test_b45_declared_signs_get_their_line_kind(make_door: MakeDoor) -> None:
     assert [r["line_kind"] for r in door.parts()] == ["refund", "adjustment", "gift", "sale"]
 
 
+KINDS = {"from": "Kind", "map": {kind: kind for kind in ("sale", "refund", "gift", "adjustment")}}
+
+
+@pytest.mark.bad_input("B45")
+@pytest.mark.parametrize(
+    ("quantity", "kind", "reason"),
+    [
+        ("-2", "refund", None),
+        ("2", "refund", "sign"),
+        ("0", "refund", "sign"),
+        ("2", "sale", None),
+        ("0", "sale", None),
+        ("-2", "sale", "sign"),
+        ("-2", "adjustment", None),
+        ("2", "adjustment", None),
+        ("-2", "gift", None),
+    ],
+)
+def test_b45_refunds_are_below_zero_and_sales_are_not(
+    make_door: MakeDoor, quantity: str, kind: str, reason: str | None
+) -> None:
+    signed = {"from": "Qty", "scale": 0, "allow": ["negative", "zero"]}
+    door = make_door({"columns": {"quantity": signed, "line_kind": KINDS}}, base=LINES)
+    line = f"A1,1,2026-01-02 10:00:00,S1,{quantity},9.99,{kind}"
+    door.take(csv(line, header=f"{LINES_HEADER},Kind"))
+    assert door.reasons() == ([(1, reason, "quantity")] if reason else [])
+
+
+@pytest.mark.bad_input("B45")
+def test_b45_a_source_without_signs_has_them_from_the_kind(make_door: MakeDoor) -> None:
+    columns = {"quantity": {"from": "Qty", "scale": 0, "sign": "by_kind"}, "line_kind": KINDS}
+    door = make_door({"columns": columns}, base=LINES)
+    cases = [("2", "sale"), ("2", "refund"), ("-2", "refund"), ("0", "refund"), ("1", "gift")]
+    lines = [
+        f"A1,{number},2026-01-02 10:00:00,S1,{quantity},9.99,{kind}"
+        for number, (quantity, kind) in enumerate(cases, 1)
+    ]
+    door.take(csv(*lines, header=f"{LINES_HEADER},Kind"))
+    assert [(row["line_kind"], int(row["quantity"])) for row in door.parts()] == [
+        ("sale", 2), ("refund", -2), ("gift", 1),
+    ]  # fmt: skip
+    assert door.reasons() == [(3, "negative", "quantity"), (4, "zero", "quantity")]
+
+
+@pytest.mark.bad_input("B45")
+def test_b45_one_line_has_one_content_whoever_writes_the_sign(make_door: MakeDoor) -> None:
+    hashes = set()
+    for quantity, said in (("2", {"sign": "by_kind"}), ("-2", {"allow": ["negative"]})):
+        columns = {"quantity": {"from": "Qty", "scale": 0, **said}, "line_kind": KINDS}
+        door = make_door({"columns": columns}, base=LINES, name=quantity)
+        line = f"A1,1,2026-01-02 10:00:00,S1,{quantity},9.99,refund"
+        door.take(csv(line, header=f"{LINES_HEADER},Kind"))
+        (record,) = door.parts()
+        hashes.add((record["content_hash"], record["quantity"]))
+    assert len(hashes) == 1
+
+
+@pytest.mark.bad_input("B45")
+@pytest.mark.parametrize(("points", "reason"), [("0", "zero"), ("", "required"), ("-5", "negative")])
+def test_b45_points_are_above_zero(make_door: MakeDoor, points: str, reason: str) -> None:
+    spec = {
+        "feed": "points", "channel": "desk", "entity": "points_events",
+        "format": {"kind": "csv"}, "timezone": "Asia/Shanghai",
+        "known_at": {"event": "occurred_at"},
+        "columns": {
+            "event_id": "No", "source_customer_id": "Account", "event_kind": {"value": "share"},
+            "points": "Points", "occurred_at": {"from": "At", "format": "%Y-%m-%d %H:%M:%S"},
+        },
+    }  # fmt: skip
+    door = make_door(base=spec)
+    lines = ["1,a,5,2026-01-02 10:00:00", f"2,a,{points},2026-01-02 10:00:00"]
+    door.take(csv(*lines, header="No,Account,Points,At"))
+    assert door.reasons() == [(2, reason, "points")]
+
+
 @pytest.mark.bad_input("B45")
 def test_b45_a_record_no_rule_matches_is_quarantined(make_door: MakeDoor) -> None:
     rules = [{"when": {"quantity": {"above": 5}}, "is": "sale"}]
