@@ -133,12 +133,8 @@ def shares(
     if not files:
         return []
     query = f"""
-        with happening as (
-            select *, {happened_sql(writer)} as happened
-            from ({source_sql(writer.contract, files)})
-        )
-        select {turn_sql(plan, zone)} as turn, period, count(*) as records
-        from happening group by all order by all
+        with told as ({told_sql(writer, files, plan, zone)})
+        select turn, period, count(*) as records from told group by all order by all
     """
     found: dict[int, list[tuple[int, int]]] = {}
     for turn, period, records in connection.execute(query).fetchall():
@@ -147,6 +143,36 @@ def shares(
         Share(plan[turn], tuple(p for p, _ in parts), sum(n for _, n in parts))
         for turn, parts in sorted(found.items())
     ]
+
+
+def told_sql(writer: FeedWriter, files: Sequence[str], plan: Sequence[Delivery], zone: str) -> str:
+    """The records with the ``turn`` of their delivery; those that change after it have another.
+
+    The other one is the first normal delivery behind the change, if there is one. No damage may
+    touch such a record, so that both are as they should be.
+    """
+    changes = f"({writer.restated_at})" if writer.restated_at else "cast(null as timestamp)"
+    again = _first_after("changed_at", [d for d in plan if not d.is_late], zone)
+    return f"""
+        with happening as (
+            select *, {happened_sql(writer)} as happened, {changes} as changed_at
+            from ({source_sql(writer.contract, files)})
+        ),
+        turned as (
+            select *,
+                {turn_sql(plan, zone)} as first_turn,
+                changed_at < {_moment(plan[-1], zone)}
+                    and {_first_after("changed_at", plan, zone)} > first_turn as is_restated,
+                case when is_restated then {again} end as next_turn
+            from happening
+        )
+        select * exclude (changed_at, first_turn, is_restated, next_turn) replace (
+                coalesce(is_protected, false) or coalesce(is_restated, false) as is_protected
+            ),
+            case when is_restated then changed_at end as restated_at,
+            unnest(case when is_restated then [first_turn, next_turn] else [first_turn] end) as turn
+        from turned
+    """
 
 
 def load_batch(
@@ -172,16 +198,12 @@ def load_batch(
     connection.execute("drop view if exists batch")
     connection.execute(f"""
         create or replace temp table sorted as
-        with happening as (
-            select *, {happened_sql(writer)} as happened
-            from ({source_sql(writer.contract, files)})
-        ),
+        with told as ({_told_now(writer, files, share.delivery, plan, zone)}),
         chosen as (
             select
                 * replace (coalesce(updated_at, happened) as updated_at),
                 timestamp '{share.delivery.utc(zone):%Y-%m-%d %H:%M:%S}' as delivered_at
-            from happening
-            where {belongs_sql(share.delivery, plan, zone)}
+            from told
         )
         {joined}
         select chosen.*{extra}
@@ -189,6 +211,26 @@ def load_batch(
         order by {order}
     """)
     connection.execute("create temp view batch as select rowid + 1 as rn, * from sorted")
+
+
+def _told_now(
+    writer: FeedWriter,
+    files: Sequence[str],
+    delivery: Delivery,
+    plan: Sequence[Delivery],
+    zone: str,
+) -> str:
+    """The records of one delivery; where nothing comes twice, its files' statistics are of use."""
+    if writer.restated_at:
+        told = told_sql(writer, files, plan, zone)
+        return f"select * exclude (turn) from ({told}) where turn = {delivery.number}"
+    return f"""
+        select * from (
+            select *, {happened_sql(writer)} as happened
+            from ({source_sql(writer.contract, files)})
+        )
+        where {belongs_sql(delivery, plan, zone)}
+    """
 
 
 def _join_words(writer: FeedWriter) -> str:

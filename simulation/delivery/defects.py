@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Outcome = Literal["quarantined", "duplicate", "accepted", "refused", "normalised"]
@@ -23,13 +23,17 @@ RATE = 0.0004
 
 @dataclass(frozen=True)
 class Defect:
-    """One kind of damage."""
+    """One kind of damage.
+
+    ``only`` says in SQL over the clean columns which records it can hit; default: any.
+    """
 
     kind: str
     case: str
     outcome: Outcome
     reason_code: str | None = None
     rate: float = RATE
+    only: str = field(default="", kw_only=True)
 
     def at(self, rate: float) -> Defect:
         """The same at another rate."""
@@ -102,6 +106,10 @@ class Correction(Defect):
 
     header: str = ""
     change: Callable[[Any], Any] = str
+
+
+# The record changed in the world after its delivery and came again; nothing is wrong with it.
+RESTATED = Defect("restated", "B60", "accepted", None, 0)
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,19 @@ def negative(header: str, value: Any = None, **more: Any) -> CellDefect:
     return CellDefect("negative_number", "B45", "quarantined", "negative", **said)
 
 
+def wrong_sign(header: str, kind: str) -> CellDefect:
+    """A return counted like a sale, or a sale like a return."""
+    return CellDefect(
+        f"{kind}_with_wrong_sign",
+        "B45",
+        "quarantined",
+        "sign",
+        only=f"line_kind = '{kind}'",
+        header=header,
+        change=lambda cell: cell.removeprefix("-") if cell.startswith("-") else f"-{cell}",
+    )
+
+
 def unknown_currency(header: str, text: str = "RMBX", **more: Any) -> CellDefect:
     said: dict[str, Any] = {"header": header, "change": always(text)} | more
     return CellDefect("unknown_currency", "B47", "quarantined", "currency", **said)
@@ -202,6 +223,12 @@ def unknown_word(header: str, text: str, **more: Any) -> CellDefect:
     """A state nobody has mapped."""
     said: dict[str, Any] = {"header": header, "change": always(text)} | more
     return CellDefect("unknown_word", "B50", "quarantined", "enum", **said)
+
+
+def unknown_channel(header: str, text: str = "tmal", **more: Any) -> CellDefect:
+    """A channel nobody has, by a typing error."""
+    said: dict[str, Any] = {"header": header, "change": always(text)} | more
+    return CellDefect("unknown_channel", "B50", "quarantined", "channel", **said)
 
 
 def phone_in(header: str, text: str = "13912345678", **more: Any) -> CellDefect:

@@ -116,7 +116,10 @@ class FeedWriter:
     """One feed's files.
 
     ``event_time`` is the clean column that decides the delivery a record belongs to (the version
-    decides where the feed is versioned). ``key`` orders records of one instant.
+    decides where the feed is versioned). ``key`` orders records of one instant. ``restated_at`` is
+    the instant, in SQL over the clean columns, at which a record changes after it was told: it
+    comes again with the first delivery behind it. Cells that change read the same name, which is
+    null where nothing comes again, and ``delivered_at``.
     """
 
     feed: str
@@ -129,6 +132,7 @@ class FeedWriter:
     folder: str = ""
     cadence: Cadence = "small"
     is_versioned: bool = False
+    restated_at: str = ""
     nested: Nested | None = None
     beside: Beside | None = None
     defects: tuple[Defect, ...] = ()

@@ -23,7 +23,14 @@ from simulation.delivery import clean
 from simulation.delivery.channels import all_feeds
 from simulation.delivery.clean import Share
 from simulation.delivery.damage import Changes, Log, Planter, Record, generator
-from simulation.delivery.defects import Correction, Defect, ExtraLine, FileDefect, HeldBack
+from simulation.delivery.defects import (
+    RESTATED,
+    Correction,
+    Defect,
+    ExtraLine,
+    FileDefect,
+    HeldBack,
+)
 from simulation.delivery.feed_writer import Csv, FeedWriter, Parquet, Xlsx
 from simulation.delivery.files import line_sql, open_sink
 from simulation.delivery.plan import Delivery, DeliveryParameters, deliveries
@@ -183,6 +190,9 @@ class _FeedJob:
         writer, zone = self.writer, self.parameters.zone
         plan = deliveries(self.parameters, writer.cadence)
         found = clean.shares(self.connection, writer, periods, plan, zone)
+        if writer.restated_at:
+            told = sum(share.records for share in found)
+            self.log.add(writer.feed, RESTATED, told - self._happened(periods))
         others = {}
         for sibling in writer.siblings:
             others = clean.periods_of(self.clean_dir, sibling)
@@ -198,6 +208,11 @@ class _FeedJob:
             paths = self._write(share, folder, ends.get(turn, ()), is_last=is_last)
             self._write_bad(share.delivery, folder, paths, bad.get(turn, ()))
         self._keep_accounts(work_dir)
+
+    def _happened(self, periods: clean.Periods) -> int:
+        files = ", ".join(literal(name) for names in periods.values() for name in names)
+        query = f"select count(*) from read_parquet([{files}])"
+        return int(self.connection.execute(query).fetchall()[0][0])
 
     # -------------------------------------------------------------------------- good files
 
@@ -288,7 +303,9 @@ class _FeedJob:
         chosen = self.planter.choose(turn, np.asarray(spare))
         if not chosen:
             return Changes()
-        chosen = self._refunded_first(chosen, turn)
+        chosen = self._fitting(self._refunded_first(chosen, turn), turn)
+        if not chosen:
+            return Changes()
         listed = ", ".join(str(number) for number in sorted(chosen))
         records = self._records(f"where rn in ({listed})")
         older = {}
@@ -315,6 +332,22 @@ class _FeedJob:
         better = random.permutation(np.asarray(found)).tolist()
         for old, new in zip(sorted(held), better, strict=False):
             chosen[new] = chosen.pop(old)
+        return chosen
+
+    def _fitting(self, chosen: dict[int, Defect], turn: int) -> dict[int, Defect]:
+        """Moves damage that only some records can have to such ones, or leaves it out."""
+        for number, defect in sorted(chosen.items()):
+            if not defect.only:
+                continue
+            del chosen[number]
+            taken = ", ".join(["0", *(str(other) for other in chosen)])
+            found = self.connection.execute(
+                "select rn from batch where not coalesce(is_protected, false) "
+                f"and rn not in ({taken}) and ({defect.only}) order by rn"
+            ).fetchnumpy()["rn"]
+            if len(found):
+                random = generator(self.seed, self.writer.feed, turn, defect.kind, number)
+                chosen[int(random.choice(np.asarray(found)))] = defect
         return chosen
 
     def _records(self, where: str, updated_at: str = "") -> dict[int, Record]:

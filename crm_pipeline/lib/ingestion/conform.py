@@ -199,6 +199,8 @@ class Conformer:
             else:
                 values, problems = _worded(cell, cleaned.cells)
             problems = pc.coalesce(_absent(self._spec, cell, cleaned.cells), problems)
+            if cell.column is not None and cell.column.names_channel and self._spec.channels:
+                problems = pc.coalesce(problems, _undeclared(values, self._spec.channels))
             if cleaned.damage is not None:
                 problems = pc.coalesce(cleaned.damage, problems)
             tests = conditions_on(self._spec, cell.name)
@@ -246,6 +248,13 @@ def _worded(cell: Cell, cells: pa.Array) -> tuple[pa.Array, pa.Array]:
         return cells, pa.nulls(len(cells), pa.string())
     convert = words.text if cell.column.kind in ("id", "text") else words.choice
     return convert(cell.column, cell.mapping, cells)
+
+
+def _undeclared(values: pa.Array, channels: Sequence[str]) -> pa.Array:
+    """The reason of values that name no channel; a typing error must not make one."""
+    nothing = pa.scalar(None, pa.string())
+    is_known = pc.or_(values.is_null(), pc.is_in(values, value_set=pa.array(channels)))
+    return pc.if_else(is_known, nothing, pa.scalar("channel"))
 
 
 def _spelling(cell: Cell, values: pa.Array, found: Mapping[str, pa.Array]) -> pa.Array:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from crm_pipeline.lib.ingestion import entities
 from crm_pipeline.lib.ingestion.entities import Entity
@@ -392,6 +392,20 @@ class FeedSpec(_Strict):
             raise problems_error(problems)
         return self
 
+    _channels: tuple[str, ...] = PrivateAttr(default=())
+
+    def among(self, channels: Iterable[str]) -> FeedSpec:
+        """The feed beside all others: it can name a channel only that has feeds."""
+        spec = self.model_copy()
+        spec._channels = tuple(sorted(set(channels)))
+        return spec
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Every channel there is, where a mapped column names one; empty: not told."""
+        names = {column.name for column in self.contract.columns if column.names_channel}
+        return self._channels if names & set(self.columns) else ()
+
     @property
     def contract(self) -> Entity:
         return entities.entity_named(self.entity)
@@ -441,11 +455,11 @@ class FeedSpec(_Strict):
     @property
     def contract_hash(self) -> str:
         """16 hex digits over everything that decides what a file's bytes become."""
-        return _contract_hash(self.model_dump_json(by_alias=True), self.entity)
+        return _contract_hash(self.model_dump_json(by_alias=True), self.entity, self.channels)
 
 
 @cache
-def _contract_hash(dumped: str, entity: str) -> str:
+def _contract_hash(dumped: str, entity: str, channels: tuple[str, ...]) -> str:
     said = json.loads(dumped)
     columns = said["columns"].values()
     for key in ("like", "folder", "files", "description", "completion"):
@@ -458,6 +472,6 @@ def _contract_hash(dumped: str, entity: str) -> str:
             place.pop(key, None)
     contract = entities.ENTITIES[entity]
     signs = [(column.name, column.signed_by) for column in contract.columns if column.signed_by]
-    rules = [PARSER_VERSION, repr(contract), said, *signs]
+    rules = [PARSER_VERSION, repr(contract), said, *signs, *channels]
     text = json.dumps(rules, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

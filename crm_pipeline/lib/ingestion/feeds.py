@@ -28,14 +28,15 @@ def load_feeds(channels_dir: Path) -> list[FeedSpec]:
         ConfigError: names all problems of the first wrong file, each with its line.
     """
     found: list[tuple[FeedSpec, YamlDocument]] = []
-    for path in sorted(channels_dir.rglob("defs.yaml")):
+    for path in _files_in(channels_dir):
         found += feeds_in(path)
     _check_together(found)
-    return sorted((spec for spec, _ in found), key=lambda spec: spec.feed)
+    channels = {spec.channel for spec, _ in found}
+    return sorted((spec.among(channels) for spec, _ in found), key=lambda spec: spec.feed)
 
 
 def load_feed(path: Path, feed: str) -> FeedSpec:
-    """The feed called ``feed`` of one file."""
+    """The feed called ``feed`` of one file, which stands beside those of the other channels."""
     specs = {spec.feed: spec for spec, _ in feeds_in(path)}
     if feed not in specs:
         raise ConfigError(
@@ -43,7 +44,12 @@ def load_feed(path: Path, feed: str) -> FeedSpec:
             where=str(path),
             remedy=f"use one of: {', '.join(specs)}",
         )
-    return specs[feed]
+    every = (spec.channel for other in _files_in(path.parent.parent) for spec, _ in feeds_in(other))
+    return specs[feed].among([*every, *(spec.channel for spec in specs.values())])
+
+
+def _files_in(channels_dir: Path) -> list[Path]:
+    return sorted(channels_dir.rglob("defs.yaml"))
 
 
 def feeds_in(path: Path) -> tuple[tuple[FeedSpec, YamlDocument], ...]:

@@ -32,6 +32,7 @@ RECORD_REASONS: dict[str, str] = {
     "dst_gap": "a local time that the clock skipped",
     "future": "later than the record could be known",
     "enum": "a value that is not mapped",
+    "channel": "no feed is of a channel of this name",
     "boolean": "neither true nor false",
     "length": "longer than plausible",
     "misplaced_personal_data": "a phone, card or identity number where none belongs",

@@ -9,6 +9,7 @@ Amounts in fen, instants in epoch seconds, states as numbers; the lines stand in
 from __future__ import annotations
 
 from simulation.delivery.channels.tmall import shown_phone
+from simulation.delivery.coding import ACCOUNT_CHANGES, moved_city
 from simulation.delivery.defects import (
     CellDefect,
     NestedDefect,
@@ -175,6 +176,7 @@ ACCOUNTS = FeedWriter(
     entity="accounts",
     format=Jsonl(),
     event_time="registered_at",
+    restated_at=ACCOUNT_CHANGES,
     key=("source_customer_id",),
     fields=(
         text("open_id", "source_customer_id"),
@@ -182,7 +184,7 @@ ACCOUNTS = FeedWriter(
         free("nick_name", "display_name"),
         number("gender", "case gender when 'male' then '1' when 'female' then '2' else '0' end"),
         text("birthday", "cast(birth_date as varchar)"),
-        text("city", "city_name"),
+        text("city", moved_city("city_name")),
         text("country", "country_name"),
         text("mobile", shown_phone("phone")),
         number("mobile_expire_time", "epoch_s(phone_valid_until)"),

@@ -10,6 +10,7 @@ as spreadsheet serials. Orders of JD Worldwide are in dollars.
 from __future__ import annotations
 
 from simulation.delivery.channels.tmall import GENDER, LINE_KIND, shown_phone
+from simulation.delivery.coding import ACCOUNT_CHANGES, moved_city
 from simulation.delivery.defects import (
     LineDefect,
     always,
@@ -181,6 +182,7 @@ ACCOUNTS = FeedWriter(
     entity="accounts",
     format=Xlsx(sheet="会员", title="京东品牌会员"),
     event_time="registered_at",
+    restated_at=ACCOUNT_CHANGES,
     key=("source_customer_id",),
     fields=(
         text("会员账号", "source_customer_id"),
@@ -188,7 +190,7 @@ ACCOUNTS = FeedWriter(
         free("姓名", "display_name"),
         text("性别", GENDER),
         text("出生日期", "cast(birth_date as varchar)"),
-        text("城市", "city_name"),
+        text("城市", moved_city("city_name")),
         text("国家", "country_name"),
         text("手机号", shown_phone("phone")),
         text("临时号截止", "stamp(phone_valid_until)"),

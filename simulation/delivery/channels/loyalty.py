@@ -30,6 +30,7 @@ from simulation.delivery.defects import (
     short_row,
     total_row,
     unclosed_quote,
+    unknown_channel,
     unknown_currency,
     unknown_word,
     web_page,
@@ -64,6 +65,7 @@ COUPONS = FeedWriter(
         long_decimals("threshold"),
         unknown_currency("currency"),
         phone_in("campaign"),
+        unknown_channel("account_channel"),
         short_row(),
         long_row(),
         unclosed_quote(),
@@ -120,14 +122,15 @@ REFERRALS = FeedWriter(
     entity="referrals",
     format=Csv(),
     event_time="invited_at",
+    restated_at="joined_at",
     key=("referral_id",),
     fields=(
         text("referral_no", "referral_id"),
         text("account_channel", "account_channel"),
         text("inviter", "source_customer_id"),
-        text("invitee", "invitee_customer_id"),
+        # Who joins later than the export has not come yet; the invitation then comes again.
+        text("invitee", "case when joined_at <= delivered_at then invitee_customer_id end"),
         text("invited_at", "stamp(invited_at)"),
-        # Somebody who joins later than the export is not known to have come yet.
         text("joined_at", "case when joined_at <= delivered_at then stamp(joined_at) end"),
         free("campaign", "campaign_name"),
     ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from simulation.delivery.coding import ACCOUNT_CHANGES, changed_phone
 from simulation.delivery.defects import (
     CellDefect,
     FileDefect,
@@ -188,6 +189,7 @@ MINI_ACCOUNTS = FeedWriter(
     entity="accounts",
     format=Parquet(),
     event_time="registered_at",
+    restated_at=ACCOUNT_CHANGES,
     key=("source_customer_id",),
     fields=(
         text("user_id", "source_customer_id"),
@@ -197,7 +199,7 @@ MINI_ACCOUNTS = FeedWriter(
         text("birthday", "birth_date"),
         text("city", "city_name"),
         text("country", "country_name"),
-        text("phone", "phone"),
+        text("phone", changed_phone("phone")),
         text("email", "email"),
         text("unionid", "wechat_unionid"),
         text("openid", "wechat_openid"),
@@ -329,6 +331,7 @@ APP_ACCOUNTS = FeedWriter(
     entity="accounts",
     format=Jsonl(),
     event_time="registered_at",
+    restated_at=ACCOUNT_CHANGES,
     key=("source_customer_id",),
     fields=(
         text("userId", "source_customer_id"),
@@ -338,7 +341,7 @@ APP_ACCOUNTS = FeedWriter(
         text("profile.birthday", "cast(birth_date as varchar)"),
         text("profile.city", "city_name"),
         text("profile.country", "country_name"),
-        text("login.mobile", "phone"),
+        text("login.mobile", changed_phone("phone")),
         text("login.email", "email"),
         text("login.unionId", "wechat_unionid"),
         text("login.alipayId", "alipay_id"),

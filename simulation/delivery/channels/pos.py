@@ -10,6 +10,7 @@ wanted to get on. Goods brought back are lines of a receipt of their own.
 from __future__ import annotations
 
 from simulation.delivery.channels.tmall import GENDER, ITEM_CLASS
+from simulation.delivery.coding import ACCOUNT_CHANGES, moved_city
 from simulation.delivery.defects import (
     CellDefect,
     always,
@@ -39,6 +40,7 @@ from simulation.delivery.defects import (
     unclosed_quote,
     unknown_word,
     web_page,
+    wrong_sign,
 )
 from simulation.delivery.feed_writer import Csv, FeedWriter, Field, free, text
 
@@ -130,6 +132,8 @@ LINES = FeedWriter(
         long_decimals("单价"),
         negative("单价", "-9.90"),
         CellDefect("zero_amount", "B45", "quarantined", "zero", header="数量", change=always("0")),
+        wrong_sign("数量", "refund"),
+        wrong_sign("数量", "sale"),
         unknown_word("类型", "换货"),
         phone_in("货号"),
         mojibake("品名"),
@@ -149,6 +153,7 @@ MEMBERS = FeedWriter(
     entity="accounts",
     format=Csv(encoding="gbk", delimiter="\t", extension="tsv", newline="\r\n"),
     event_time="registered_at",
+    restated_at=ACCOUNT_CHANGES,
     key=("source_customer_id",),
     fields=(
         text("会员号", "source_customer_id"),
@@ -169,7 +174,7 @@ MEMBERS = FeedWriter(
         ),
         text("开卡门店", "store_id"),
         text("导购", "guide_id"),
-        text("城市", "city_name"),
+        text("城市", moved_city("city_name")),
         text("国家", "country_name"),
         free("地址", "address_text"),
         text("来源", "source_name"),

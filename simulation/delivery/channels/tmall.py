@@ -9,6 +9,7 @@ keeps them as text. Phones are masked or lent, names are masked, the receiver st
 
 from __future__ import annotations
 
+from simulation.delivery.coding import ACCOUNT_CHANGES, moved_city
 from simulation.delivery.defects import (
     always,
     bad_day,
@@ -195,6 +196,7 @@ ACCOUNTS = FeedWriter(
     entity="accounts",
     format=CHINESE,
     event_time="registered_at",
+    restated_at=ACCOUNT_CHANGES,
     key=("source_customer_id",),
     fields=(
         padded("会员名", "source_customer_id"),
@@ -202,7 +204,7 @@ ACCOUNTS = FeedWriter(
         free("昵称", "display_name"),
         text("性别", GENDER),
         text("生日", "cast(birth_date as varchar)"),
-        padded("城市", "city_name"),
+        padded("城市", moved_city("city_name")),
         text("国家", "country_name"),
         text("手机", shown_phone("phone")),
         text("虚拟号失效时间", "stamp(phone_valid_until)"),

@@ -6,7 +6,7 @@ Not here: an entity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal[
@@ -74,6 +74,7 @@ class Column:
     is_planned: bool = False  # names a moment to come, which a record may know before it arrives
     # The column of kinds that decides the sign: a refund is below zero, a sale is not.
     signed_by: str | None = field(default=None, repr=False)
+    names_channel: bool = field(default=False, repr=False)  # only of a channel that has feeds
 
     @property
     def sql_type(self) -> str:
@@ -133,8 +134,12 @@ STORE = id_column("store_id", "Shop or till that took the order.")
 
 # Desks that serve several channels (service, reviews, coupons) name the account's channel too.
 ACCOUNT_CHANNEL = id_column(
-    "account_channel", "Channel whose account is meant; absent means the feed's own channel."
+    "account_channel",
+    "Channel whose account is meant; absent means the feed's own channel.",
+    names_channel=True,
 )
+# What a person forbids holds for the contact, whatever the desk typed as channel.
+ANY_ACCOUNT_CHANNEL = replace(ACCOUNT_CHANNEL, names_channel=False)
 
 
 def enum_column(name: str, meaning: str, *values: str, **more: Any) -> Column:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from crm_pipeline.lib.ingestion.contracts.columns import (
     ACCOUNT_CHANNEL,
+    ANY_ACCOUNT_CHANNEL,
     EARLIEST_BIRTH,
     Column,
     Entity,
@@ -80,9 +81,13 @@ IDENTITY_PAIRS = Entity(
     event_time="reviewed_at",
     columns=(
         id_column("pair_id", "Number of the review.", required=True),
-        id_column("left_channel", "Channel of the first account.", required=True),
+        id_column(
+            "left_channel", "Channel of the first account.", required=True, names_channel=True
+        ),
         id_column("left_customer_id", "First account.", required=True, pii="indirect"),
-        id_column("right_channel", "Channel of the second account.", required=True),
+        id_column(
+            "right_channel", "Channel of the second account.", required=True, names_channel=True
+        ),
         id_column("right_customer_id", "Second account.", required=True, pii="indirect"),
         enum_column("verdict", "One person or two.", "same", "different", "unsure", required=True),
         id_column("reviewer_id", "Clerk who judged."),
@@ -104,7 +109,7 @@ CONSENTS = Entity(
     ),
     event_time="occurred_at",
     columns=(
-        ACCOUNT_CHANNEL,
+        ANY_ACCOUNT_CHANNEL,
         id_column("source_customer_id", "Account at the channel.", required=True, pii="indirect"),
         Column(
             "contact_kind",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from crm_pipeline.lib.ingestion.contracts.columns import (
     ACCOUNT_CHANNEL,
+    ANY_ACCOUNT_CHANNEL,
     CUSTOMER,
     Column,
     Entity,
@@ -27,7 +28,7 @@ MESSAGE_RECEIPTS = Entity(
     event_time="occurred_at",
     columns=(
         id_column("message_id", "Number of the message at the provider.", required=True),
-        ACCOUNT_CHANNEL,
+        ANY_ACCOUNT_CHANNEL,
         CUSTOMER,
         enum_column(
             "receipt_kind",

@@ -64,7 +64,7 @@ SHIPMENTS = Entity(
     event_time="shipped_at",
     columns=(
         id_column("shipment_id", "Waybill number.", required=True, pii="indirect"),
-        id_column("order_channel", "Channel of the order.", required=True),
+        id_column("order_channel", "Channel of the order.", required=True, names_channel=True),
         id_column("order_id", "Order in the parcel.", required=True, pii="indirect"),
         id_column("carrier_name", "Carrier."),
         enum_column(

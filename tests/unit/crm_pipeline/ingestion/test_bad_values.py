@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from crm_pipeline.lib.ingestion import conversions
+import crm_pipeline
+from crm_pipeline.lib.ingestion import conversions, load_feed, load_feeds
 
-from .door import GOOD, Door, csv
+from .door import GOOD, Door, csv, feed
 
 MakeDoor = Callable[..., Door]
 
@@ -216,6 +218,48 @@ def test_b45_declared_signs_get_their_line_kind(make_door: MakeDoor) -> None:
     assert [r["line_kind"] for r in door.parts()] == ["refund", "adjustment", "gift", "sale"]
 
 
+POINTS: dict[str, Any] = {
+    "feed": "points",
+    "channel": "desk",
+    "entity": "points_events",
+    "format": {"kind": "csv"},
+    "timezone": "Asia/Shanghai",
+    "known_at": {"event": "occurred_at"},
+    "columns": {
+        "event_id": "No",
+        "account_channel": {"from": "Channel", "optional": True},
+        "source_customer_id": "Account",
+        "event_kind": {"value": "share"},
+        "points": "Points",
+        "occurred_at": {"from": "At", "format": "%Y-%m-%d %H:%M:%S"},
+    },
+}
+
+
+@pytest.mark.bad_input("B50")
+def test_b50_a_mistyped_channel_makes_no_channel(tmp_path: Path) -> None:
+    door = Door(tmp_path / "door", feed(base=POINTS).among(["desk", "tmall"]))
+    lines = [f"{number},{said},a,5,2026-01-02 10:00:00" for number, said in
+             enumerate(("tmall", "tmal", "", "desk"), 1)]  # fmt: skip
+    door.take(csv(*lines, header="No,Channel,Account,Points,At"))
+    assert door.reasons() == [(2, "channel", "account_channel")]
+
+
+@pytest.mark.bad_input("B50")
+def test_b50_a_new_channel_reads_the_desks_that_may_name_it_again() -> None:
+    desk, shop = feed(base=POINTS), feed()
+    one, two = ["desk", "tmall"], ["desk", "tmall", "jd"]
+    assert desk.among(one).contract_hash != desk.among(two).contract_hash
+    assert shop.among(one).contract_hash == shop.among(two).contract_hash == shop.contract_hash
+
+
+def test_a_feed_loaded_alone_is_the_one_loaded_with_all() -> None:
+    channels = Path(crm_pipeline.__file__).parent / "defs" / "channels"
+    every = {spec.feed: spec for spec in load_feeds(channels)}
+    alone = load_feed(channels / "crm" / "defs.yaml", "crm_points")
+    assert alone.contract_hash == every["crm_points"].contract_hash
+
+
 KINDS = {"from": "Kind", "map": {kind: kind for kind in ("sale", "refund", "gift", "adjustment")}}
 
 
@@ -274,18 +318,11 @@ def test_b45_one_line_has_one_content_whoever_writes_the_sign(make_door: MakeDoo
 
 
 @pytest.mark.bad_input("B45")
-@pytest.mark.parametrize(("points", "reason"), [("0", "zero"), ("", "required"), ("-5", "negative")])
+@pytest.mark.parametrize(
+    ("points", "reason"), [("0", "zero"), ("", "required"), ("-5", "negative")]
+)
 def test_b45_points_are_above_zero(make_door: MakeDoor, points: str, reason: str) -> None:
-    spec = {
-        "feed": "points", "channel": "desk", "entity": "points_events",
-        "format": {"kind": "csv"}, "timezone": "Asia/Shanghai",
-        "known_at": {"event": "occurred_at"},
-        "columns": {
-            "event_id": "No", "source_customer_id": "Account", "event_kind": {"value": "share"},
-            "points": "Points", "occurred_at": {"from": "At", "format": "%Y-%m-%d %H:%M:%S"},
-        },
-    }  # fmt: skip
-    door = make_door(base=spec)
+    door = make_door(base=POINTS)
     lines = ["1,a,5,2026-01-02 10:00:00", f"2,a,{points},2026-01-02 10:00:00"]
     door.take(csv(*lines, header="No,Account,Points,At"))
     assert door.reasons() == [(2, reason, "points")]
