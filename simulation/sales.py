@@ -99,13 +99,14 @@ def book_orders(world: World, people: People, orders: Orders) -> Booked:
     shipping = np.round(shipping / scale).astype(np.int64)
     gross = np.add.reduceat(pieces * unit, starts)
     paid = np.where(status == 0, gross - discount + shipping, 0)
+    store = np.where(is_pos, people.store[orders.person], -1)
     booked = Booked(
         orders=orders,
-        order_id=_order_ids(orders, number, world.calendar.start_at),
+        order_id=_order_ids(orders, number, world.calendar.start_at, store),
         status=status, is_guest=is_guest, paid_cents=paid,
         coupon=np.where(has_coupon, number, -1), discount_cents=discount,
         main_product=product[starts],
-        store=np.where(is_pos, people.store[orders.person], -1),
+        store=store,
         delivered_at=np.zeros(count, np.int64), refunded=np.zeros(count, bool),
         protected=protected, line_order=line_order, line_product=product,
     )  # fmt: skip
@@ -171,12 +172,17 @@ def _choose_products(
     return product, pieces, unit
 
 
-def _order_ids(orders: Orders, number: Ints, start_at: int) -> pa.Array:
-    """A number as the channel would give it; unique in the world."""
+def _order_ids(orders: Orders, number: Ints, start_at: int, store: Ints) -> pa.Array:
+    """A number as the channel would give it, a receipt's behind its shop; unique in the world."""
     mixed = codes("", scramble(number, 70))
     day = pa.array((orders.at // DAY) - start_at // DAY + 100_000).cast(pa.string())
     prefix = words(_ORDER_PREFIXES, orders.channel).cast(pa.string())
-    return join(prefix, day, mixed)
+    return join(_before_receipts(store), prefix, day, mixed)
+
+
+def _before_receipts(store: Ints) -> pa.Array:
+    """What stands before the number of a receipt: the shop; nothing on line."""
+    return words(["", *(f"{name}-" for name, _ in STORES)], store + 1).cast(pa.string())
 
 
 def _accounts_of(people: People, booked: Booked) -> pa.Array:
@@ -307,7 +313,9 @@ def _emit_till_lines(
     sold = {name: values.take(pa.array(rows)) for name, values in columns.items()}
     returned = {name: values.take(pa.array(back)) for name, values in columns.items()}
     returned |= {
-        "order_id": codes("R", scramble(number, 71)),
+        "order_id": join(
+            _before_receipts(booked.store[order[back]]), codes("R", scramble(number, 71))
+        ),
         "line_number": words(("1",), np.zeros(len(back), np.int64)),
         "ordered_at": world.instants(back_at),
         "quantity": quantities(-pieces[back]),

@@ -432,14 +432,14 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
         relation: the table of spread values.
         judged: expressions giving ``reason|column`` or null, of the columns with any problem.
     """
-    problems = [*judged, *_late_problems(spec), *_rule_problems(spec), *_sign_problems(spec)]
+    problems = [*judged, *_late_problems(spec), *_rule_problems(spec), *_row_problems(spec)]
     selected = [
         "record_number",
         f"coalesce({', '.join(problems)}, null) as problem" if problems else _NO_PROBLEM,
         f"{content_hash(spec)} as content_hash",
         f"{_known_at(spec, facts)} as known_at",
         *(f"{value_name(c)} as {c.name}" for c in spec.contract.columns if not _is_read(spec, c)),
-        *(f"{value_name(c)} as {c.name}" for c in _signed_by_kind(spec)),
+        *(f"{value_name(c)} as {c.name}" for c, *_ in _completed(spec)),
     ]
     if not (spec.version and spec.version.source):
         version = _known_at(spec, facts) if spec.version else "null"
@@ -451,8 +451,8 @@ def rows_query(spec: FeedSpec, facts: FileFacts, judged: Sequence[str], relation
         selected.append(f"{record_id(spec, value_name)} as record_id")
     return f"""
 with valued as (select *, {", ".join(_unmapped(spec))} from {relation}),
-signed as (select * {_with_signs(spec)} from valued)
-select {", ".join(selected)} from signed
+completed as (select * {_replacements(spec)} from valued)
+select {", ".join(selected)} from completed
 """
 
 
@@ -522,35 +522,48 @@ def _rule_problems(spec: FeedSpec) -> list[str]:
     return found
 
 
-def _signed_by_kind(spec: FeedSpec) -> list[Column]:
-    """Columns whose source leaves the sign to the line's kind."""
-    signs = {name for name, mapping in spec.columns.items() if mapping.sign == "by_kind"}
-    return [column for column in spec.contract.columns if column.name in signs]
+def _completed(spec: FeedSpec) -> Iterator[tuple[Column, str, str]]:
+    """Columns whose value another column completes, with value and spelling in SQL.
 
-
-def _with_signs(spec: FeedSpec) -> str:
-    """Turns refunds below zero, and their spelling with them: one record, one content."""
-    turned = []
-    for column in _signed_by_kind(spec):
+    The spelling goes with the value: one record has one content, however a source writes it.
+    """
+    for column in spec.contract.columns:
+        mapping = spec.columns.get(column.name)
         value, spelling = value_name(column), f"h_{column.name}"
-        is_refund = f"{_kind_of(spec, column)} = 'refund'"
-        turned.append(f"case when {is_refund} then -{value} else {value} end as {value}")
-        turned.append(
-            f"case when {is_refund} then '-' || {spelling} else {spelling} end as {spelling}"
-        )
-    return f"replace ({', '.join(turned)})" if turned else ""
+        if mapping and mapping.sign == "by_kind":
+            turned = f"case when {_kind_of(spec, column)} = 'refund' then"
+            yield (
+                column,
+                f"{turned} -{value} else {value} end",
+                f"{turned} '-' || {spelling} else {spelling} end",
+            )
+        elif mapping and mapping.within:
+            scope = value_name(spec.contract.column(mapping.within))
+            yield column, f"{scope} || '-' || {value}", f"{scope} || '-' || {spelling}"
 
 
-def _sign_problems(spec: FeedSpec) -> list[str]:
+def _replacements(spec: FeedSpec) -> str:
+    replaced = [
+        f"{value} as {value_name(column)}, {spelling} as h_{column.name}"
+        for column, value, spelling in _completed(spec)
+    ]
+    return f"replace ({', '.join(replaced)})" if replaced else ""
+
+
+def _row_problems(spec: FeedSpec) -> list[str]:
+    """What is wrong with a value only beside another one of its row."""
     found = []
     for column in spec.contract.columns:
-        if column.signed_by is None or column.name not in spec.columns:
-            continue
-        value, kind = value_name(column), _kind_of(spec, column)
-        found.append(
-            f"case when ({kind} = 'refund' and {value} >= 0) or ({kind} = 'sale' and {value} < 0) "
-            f"then 'sign|{column.name}' end"
-        )
+        mapping = spec.columns.get(column.name)
+        if mapping and mapping.within:
+            scope = value_name(spec.contract.column(mapping.within))
+            found.append(f"case when {scope} is null then 'key|{mapping.within}' end")
+        if mapping and column.signed_by:
+            value, kind = value_name(column), _kind_of(spec, column)
+            found.append(
+                f"case when ({kind} = 'refund' and {value} >= 0) "
+                f"or ({kind} = 'sale' and {value} < 0) then 'sign|{column.name}' end"
+            )
     return found
 
 

@@ -173,6 +173,7 @@ _ONLY_FOR: dict[str, tuple[entities.Kind, ...]] = {
     "case": entities.TEXTS,
     "strip_prefix": entities.TEXTS,
     "max_length": ("id", "text"),
+    "within": ("id",),
 }
 
 
@@ -191,6 +192,20 @@ def _check_mapping(spec: FeedSpec, column: Column, mapping: ColumnMapping) -> It
     yield from _check_times(spec, column, mapping)
     yield from _check_values(column, mapping)
     yield from _check_rules(spec, column, mapping)
+    yield from _check_within(spec, column, mapping)
+
+
+def _check_within(spec: FeedSpec, column: Column, mapping: ColumnMapping) -> Iterator[Problem]:
+    scope = mapping.within
+    if scope is None:
+        return
+    mapped = [name for name in spec.columns if name != column.name]
+    if mapping.source is None or scope not in mapped or spec.columns[scope].within:
+        yield Problem(
+            ("columns", column.name, "within"),
+            f"{scope!r} is no mapped column beside it",
+            f"{did_you_mean(scope, mapped)} use one of: {', '.join(mapped)}".strip(),
+        )
 
 
 def _check_numbers(column: Column, mapping: ColumnMapping) -> Iterator[Problem]:

@@ -214,6 +214,12 @@ class ColumnMapping(_Strict):
         description="by_kind: the source writes what comes back as a positive number, and the "
         "line's kind says so; refund lines are taken below zero",
     )
+    within: str | None = Field(
+        default=None,
+        description="canonical column inside which alone the id is unique, such as the shop that "
+        "numbers its receipts; the id becomes <that column>-<id>",
+        examples=["store_id"],
+    )
     low: int | float | None = Field(default=None, description="smallest plausible number")
     high: int | float | None = Field(default=None, description="largest plausible number")
     max_length: int | None = Field(
@@ -466,7 +472,7 @@ def _contract_hash(dumped: str, entity: str, channels: tuple[str, ...]) -> str:
         said.pop(key, None)
     # What came later counts only where it is said: other feeds keep their hash.
     later = [(said["format"], "explode"), (said["version"] or {}, "by")]
-    later += [(column, key) for column in columns for key in ("minor_units", "sign")]
+    later += [(column, key) for column in columns for key in ("minor_units", "sign", "within")]
     for place, key in later:
         if place.get(key) is None:
             place.pop(key, None)

@@ -4,7 +4,8 @@ Add here: what a till writes.
 Not here: visits without a receipt.
 
 Local time of the shop, member numbers where a card was shown, the shop's own phone where the clerk
-wanted to get on. Goods brought back are lines of a receipt of their own.
+wanted to get on. Goods brought back are lines of a receipt of their own. A receipt has the number
+of its shop's till.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ ORDERS = FeedWriter(
     cadence="large",
     is_versioned=True,
     fields=(
-        text("小票号", "order_id"),
+        text("小票号", "substr(order_id, length(store_id) + 2)"),
         text("门店", "store_id"),
         till_time("收银时间", "ordered_at"),
         text("会员号", "coalesce(source_customer_id, '-')"),
@@ -113,7 +114,7 @@ LINES = FeedWriter(
     key=("order_id", "line_number"),
     cadence="large",
     fields=(
-        text("小票号", "order_id"),
+        text("小票号", "substr(order_id, length(store_id) + 2)"),
         text("行号", "line_number"),
         text("门店", "store_id"),
         till_time("收银时间", "ordered_at"),

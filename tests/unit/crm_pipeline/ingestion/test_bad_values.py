@@ -260,6 +260,31 @@ def test_a_feed_loaded_alone_is_the_one_loaded_with_all() -> None:
     assert alone.contract_hash == every["crm_points"].contract_hash
 
 
+@pytest.mark.bad_input("B62")
+def test_b62_receipts_numbered_per_shop_are_different_orders(make_door: MakeDoor) -> None:
+    columns = {"order_id": {"from": "No", "within": "store_id"}, "store_id": "Shop"}
+    door = make_door({"columns": columns}, base=LINES)
+    lines = [f"{LINE},S1", f"{LINE},S2", f"{LINE},", f"{LINE.replace('A1', '1.2E+17')},S1"]
+    door.take(csv(*lines, header=f"{LINES_HEADER},Shop"))
+    first, second = sorted(door.parts(), key=lambda row: row["order_id"])
+    assert (first["order_id"], second["order_id"]) == ("S1-A1", "S2-A1")
+    assert first["record_id"] != second["record_id"]
+    assert door.reasons() == [(3, "key", "store_id"), (4, "precision", "order_id")]
+
+
+@pytest.mark.bad_input("B62")
+def test_b62_an_id_that_names_its_shop_is_the_same_record(make_door: MakeDoor) -> None:
+    shop = {"store_id": {"from": "Shop"}}
+    apart = make_door(
+        {"columns": {"order_id": {"from": "No", "within": "store_id"}, **shop}}, base=LINES
+    )
+    apart.take(csv(f"{LINE},S1", header=f"{LINES_HEADER},Shop"))
+    whole = make_door({"columns": shop}, base=LINES, name="whole")
+    whole.take(csv(f"S1-{LINE},S1", header=f"{LINES_HEADER},Shop"))
+    for column in ("record_id", "content_hash", "order_id"):
+        assert apart.parts()[0][column] == whole.parts()[0][column]
+
+
 KINDS = {"from": "Kind", "map": {kind: kind for kind in ("sale", "refund", "gift", "adjustment")}}
 
 

@@ -62,6 +62,11 @@ def refused(folder: Path, changes: dict[str, Any], base: dict[str, Any] = ORDERS
         ({"timezone": "Asia/Shangai"}, "no time zone", "did you mean 'Asia/Shanghai'?"),
         ({"currency": "RMB"}, "'RMB' is no ISO 4217 code", "for example CNY"),
         ({"currency": None}, "'currency' is missing", "currency: CNY"),
+        (
+            {"columns/order_id": {"from": "No", "within": "shop"}},
+            "'shop' is no mapped column beside it",
+            "use one of",
+        ),
         ({"columns/paid_amount/sign": "by_kind"}, "no kind decides the sign", "remove it"),
         ({"version": "delivery"}, "no delivery is named", "file_name:"),
         ({"version": "later"}, "'later' is not allowed", "write one of: delivery"),
