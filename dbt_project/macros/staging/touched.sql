@@ -84,8 +84,8 @@
 
 {#
   Rollups keep a record that came within the declared look-back after it happened (or, where the source counts
-  versions, after that version was made). The same rule in a full build and in a step: what comes later is left
-  out of both and counted in ops.late_records.
+  versions, after that version was made; a delivery that is its own version is always in time). The same rule in a
+  full build and in a step: what comes later is left out of both and counted in ops.late_records.
 #}
 {% macro is_in_time(event_at='occurred_at') -%}
     known_at < {{ due_at(event_at) }} + {{ interval_of_days(var('late_lookback_days')) }}
