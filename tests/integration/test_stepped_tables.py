@@ -83,8 +83,9 @@ ACCOUNTS = st.sampled_from(["a1", "a2", None])
 def placed(draw: st.DrawFn, column: str) -> dict[str, Any]:
     """When it happened, which version of it this is, and when it became known."""
     happened = draw(instants())
-    version = draw(st.sampled_from([None, None, "2024-06-02", "2024-06-04"]))
+    version = draw(st.sampled_from([None, "2024-06-02", "2024-06-04", "delivery", "delivery"]))
     known = dt.datetime.fromisoformat(happened) + dt.timedelta(days=draw(LATE_DAYS))
+    version = str(known) if version == "delivery" else version
     return {column: happened, "source_version": version, "known_at": str(known)}
 
 
