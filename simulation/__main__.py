@@ -10,17 +10,17 @@ import argparse
 import hashlib
 import json
 import resource
-import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from crm_pipeline.lib.errors import ConfigError, CrmError
-from simulation.delivery import DeliveryParameters, write_landing
+from simulation.delivery import delivery_parameters, write_landing
 from simulation.engine import finish_truth, write_clean
 from simulation.parameters import DEFAULT_CONFIG, WorldParameters, load_parameters
-from simulation.seasons import Calendar
 
 MARKER = "world.json"
 
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         help="another number than the file's, such as purchases.rate_scale_days=20; repeatable",
     )  # fmt: skip
     parser.add_argument(
-        "--work", type=Path, help="for clean records while they are needed (default: beside truth)"
+        "--work",
+        type=Path,
+        help="gets a folder for clean records while they are needed (default: beside truth)",
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that make people at the same time"
@@ -110,11 +112,8 @@ def _make(parameters: WorldParameters, options: argparse.Namespace) -> None:
     truth.mkdir(parents=True, exist_ok=True)
     _mark(marker, fingerprint, parameters, is_finished=False)
     started = time.perf_counter()
-    work = options.work or truth.parent / ".simulation"
-    try:
+    with _work_folder(options.work or truth.parent) as work:
         rows = write_world(parameters, landing, truth, work, workers=options.workers)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     _mark(marker, fingerprint, parameters, is_finished=True)
     seconds = time.perf_counter() - started
     print(f"{rows:,} records of {parameters.world.people:,} people in {seconds:.1f} s: {landing}")
@@ -123,8 +122,10 @@ def _make(parameters: WorldParameters, options: argparse.Namespace) -> None:
 def write_world(
     parameters: WorldParameters, landing: Path, truth: Path, work: Path, *, workers: int = 1
 ) -> int:
-    """Writes all files of the landing folder and all tables of the truth; returns the records."""
-    shutil.rmtree(work, ignore_errors=True)
+    """Writes all files of the landing folder and all tables of the truth; returns the records.
+
+    ``work`` is an empty folder of the caller's; what is left in it is of no further use.
+    """
     counts = write_clean(parameters, work / "clean", truth, workers=workers)
     landed = write_landing(
         work / "clean",
@@ -137,26 +138,9 @@ def write_world(
     return sum(counts.values())
 
 
-def delivery_parameters(parameters: WorldParameters) -> DeliveryParameters:
-    """What the writers need to know."""
-    calendar, said = Calendar(parameters), parameters.delivery
-    return DeliveryParameters(
-        first_day=calendar.first,
-        last_day=calendar.last,
-        zone=parameters.world.timezone,
-        daily_days=said.daily_days,
-        months_per_file={"large": said.months_per_large_file, "small": said.months_per_small_file},
-        late_every_months=said.late_every_months,
-        defect_rate=said.defect_rate,
-        memory_limit=said.memory_limit,
-        threads=said.threads,
-    )
-
-
 def _measure(parameters: WorldParameters, options: argparse.Namespace) -> None:
-    place = options.work or Path(tempfile.mkdtemp(prefix="simulation-"))
     started = time.perf_counter()
-    try:
+    with _work_folder(options.work) as place:
         counts = write_clean(parameters, place / "clean", place / "truth", workers=options.workers)
         rows = sum(counts.values())
         _report("clean records", rows, time.perf_counter() - started)
@@ -169,8 +153,15 @@ def _measure(parameters: WorldParameters, options: argparse.Namespace) -> None:
                 parameters.world.seed, work_dir=place / "delivery",
             )  # fmt: skip
             _report("delivered records", landed.records, time.perf_counter() - started)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _work_folder(parent: Path | None) -> Iterator[Path]:
+    """A new folder in ``parent`` (default: where temporary files go), gone at the end."""
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="simulation-", dir=parent) as folder:
+        yield Path(folder)
 
 
 def _report(what: str, rows: int, seconds: float) -> None:

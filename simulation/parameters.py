@@ -211,12 +211,11 @@ class Campaigns(_Section):
 
 
 class Late(_Section):
-    """Records that come with a later file than their period's."""
+    """Records that miss the file of their period and come with the next late one."""
 
     feeds: list[str]
     share_of_months: Rate
     share_of_records: Rate
-    days_after_month: Annotated[int, Field(ge=1)]
 
 
 class Scenarios(_Section):
@@ -233,6 +232,7 @@ class Delivery(_Section):
     months_per_large_file: Annotated[int, Field(ge=1)]
     months_per_small_file: Annotated[int, Field(ge=1)]
     late_every_months: Annotated[int, Field(ge=1)]
+    late_days: Annotated[int, Field(ge=1)]
     defect_rate: Annotated[float, Field(ge=0)]
     memory_limit: str
     threads: Annotated[int, Field(ge=1)]

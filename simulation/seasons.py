@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crm_pipeline.lib.errors import ConfigError
 from simulation.parameters import WorldParameters
 
-__all__ = ["DAY", "Calendar"]
+__all__ = ["DAY", "Calendar", "local_seconds", "seconds_of_day"]
 
 DAY = 86_400
 # Demand is known for a year beyond the end: expected values need it.
@@ -69,9 +69,10 @@ class Calendar:
         """Days since the world's start."""
         return (local - self.start_at) // DAY
 
-    def at(self, day: dt.date, hour: float = 0.0) -> int:
-        """The local instant of a day and hour."""
-        return (day - dt.date(1970, 1, 1)).days * DAY + int(hour * 3600)
+
+def local_seconds(moment: dt.datetime) -> int:
+    """A moment without a zone as seconds since 1970 local."""
+    return int(np.datetime64(moment, "s").astype(np.int64))
 
 
 def seconds_of_day(uniform: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ Not here: anything about one feed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +14,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from crm_pipeline.lib.errors import ConfigError
 from simulation.catalogue import CATEGORY_NAMES, CITIES, Catalogue
 from simulation.columns import Ints, instants
+from simulation.delivery import all_feeds, delivery_parameters
+from simulation.delivery.plan import ready_for_late_file
 from simulation.feeds import feed_named
 from simulation.parameters import WorldParameters
 from simulation.randomness import GLOBAL_CHUNK, stream
 from simulation.scenarios import Cast, make_cast
-from simulation.seasons import DAY, Calendar, seconds_of_day
+from simulation.seasons import DAY, Calendar, local_seconds, seconds_of_day
 from simulation.spill import Sink, as_table, months_of
 
 __all__ = ["World"]
@@ -130,20 +134,23 @@ class World:
 
 
 def _late_months(parameters: WorldParameters, calendar: Calendar) -> dict[str, dict[int, int]]:
-    """For each feed the months of which some records come late, and when those are delivered."""
-    late = parameters.late
-    starts = np.arange(
-        np.datetime64(calendar.first, "M"), np.datetime64(calendar.end, "M") + 1
-    ).astype("datetime64[D]")
+    """For each feed the months of which some records come late, and when those are ready."""
+    rhythm = delivery_parameters(parameters)
+    cadences = {writer.feed: writer.cadence for writer in all_feeds()}
+    starts = np.arange(np.datetime64(calendar.first, "M"), np.datetime64(calendar.end, "M") + 1)
+    last_days = [(month.astype("datetime64[D]") - 1).item() for month in starts[1:]]
     found: dict[str, dict[int, int]] = {}
-    for feed in late.feeds:
-        feed_named(feed)
+    for feed in parameters.late.feeds:
+        if feed not in cadences:
+            raise ConfigError(
+                f"{feed} has no files of its own that could be late",
+                remedy=f"name feeds among {', '.join(sorted(cadences))} under late.feeds",
+            )
         chance = stream(parameters.world.seed, f"late_months/{feed}", GLOBAL_CHUNK)
-        is_late = chance.random(len(starts) - 1) < late.share_of_months
-        for start, after in zip(starts[:-1][is_late], starts[1:][is_late], strict=True):
-            day = (after - np.datetime64("1970-01-01")).astype(int) + late.days_after_month - 1
-            at = int(day) * DAY + 10 * 3600
-            if at < calendar.end_at:
-                month = int(months_of(start.astype("datetime64[s]").astype(np.int64)[None])[0])
-                found.setdefault(feed, {})[month] = at
+        is_late = chance.random(len(last_days)) < parameters.late.share_of_months
+        for last_day in itertools.compress(last_days, is_late):
+            ready = ready_for_late_file(rhythm, cadences[feed], last_day)
+            if ready is not None:
+                month = last_day.year * 100 + last_day.month
+                found.setdefault(feed, {})[month] = local_seconds(ready)
     return found

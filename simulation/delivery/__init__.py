@@ -53,7 +53,7 @@ from simulation.delivery.feed_writer import (
     text,
 )
 from simulation.delivery.landing import Landed, WrittenFile, write_landing
-from simulation.delivery.plan import Delivery, DeliveryParameters
+from simulation.delivery.plan import Delivery, DeliveryParameters, delivery_parameters
 
 __all__ = [
     "Beside",
@@ -69,6 +69,7 @@ __all__ = [
     "WrittenFile",
     "Xlsx",
     "all_feeds",
+    "delivery_parameters",
     "free",
     "number",
     "text",

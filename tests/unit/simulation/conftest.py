@@ -6,13 +6,12 @@ Not here: what one of them alone needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from simulation.__main__ import delivery_parameters
-from simulation.delivery import DeliveryParameters
+from simulation.delivery import DeliveryParameters, delivery_parameters
 from simulation.engine import write_clean
 from simulation.parameters import DEFAULT_CONFIG, WorldParameters, load_parameters
 
@@ -37,7 +36,9 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
         behaviour__sessions_per_month=2.2,
         delivery__months_per_large_file=1,
         delivery__months_per_small_file=3,
+        delivery__daily_days=1,
+        delivery__late_every_months=2,
     )
     write_clean(parameters, root / "clean", root / "truth")
-    rhythm = replace(delivery_parameters(parameters), daily_days=1, late_every_months=2)
+    rhythm = delivery_parameters(parameters)
     return SmallWorld(parameters, root / "clean", root / "truth", rhythm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,10 @@ from crm_pipeline.lib.ingestion import FeedReport, FeedSpec, ingest_feed
 from crm_pipeline.lib.ingestion.feeds import load_feeds
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.ledger.schema import consents, vault
-from simulation.__main__ import delivery_parameters
 from simulation.delivery import Landed, write_landing
 from simulation.delivery.channels import behaviour, desks, receipts, service, wecom
 from simulation.delivery.defects import CellDefect, Conflict, Correction, LineDefect
-from simulation.engine import write_clean
-from simulation.parameters import DEFAULT_CONFIG, load_parameters
+from tests.unit.simulation.conftest import SmallWorld
 
 ROOT = Path(__file__).resolve().parents[4]
 WRITERS = {
@@ -102,23 +100,13 @@ def _spelled_alike(feed: str, column: str, value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def delivered(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+def delivered(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
     root = tmp_path_factory.mktemp("behaviour")
-    parameters = load_parameters(DEFAULT_CONFIG).changed(
-        world__people=1000,
-        world__months=4,
-        purchases__rate_scale_days=20,  # busier than the demo: few people show every damage
-        behaviour__sessions_per_month=2.2,
-        delivery__months_per_large_file=1,
-        delivery__months_per_small_file=3,
-    )
-    write_clean(parameters, root / "clean", root / "truth")
-    rhythm = replace(delivery_parameters(parameters), daily_days=1, late_every_months=2)
     landed = write_landing(
-        root / "clean",
+        small_world.clean,
         root / "landing",
-        rhythm,
-        parameters.world.seed,
+        small_world.rhythm,
+        small_world.parameters.world.seed,
         work_dir=root / "work",
         feeds=list(WRITERS.values()),
     )
@@ -137,7 +125,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Delivered:
         for feed in WRITERS
     }
     return Delivered(
-        root / "clean", root / "landing", home, landed, specs, reports, ledger, vault_engine
+        small_world.clean, root / "landing", home, landed, specs, reports, ledger, vault_engine
     )
 
 

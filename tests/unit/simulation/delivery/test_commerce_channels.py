@@ -29,9 +29,10 @@ from simulation.delivery.defects import (
     Correction,
     ExtraLine,
     FileDefect,
-    HeldBack,
     NestedDefect,
 )
+from simulation.delivery.plan import deliveries
+from tests.unit.simulation.conftest import SmallWorld
 
 ROOT = Path(__file__).resolve().parents[4]
 MODULES = (tmall, jd, douyin, own_shops, pos, supply, loyalty)
@@ -92,7 +93,7 @@ class Taken:
 
 
 @pytest.fixture(scope="module")
-def taken(small_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Taken:
+def taken(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Taken:
     root = tmp_path_factory.mktemp("commerce")
     landed = write_landing(
         small_world.clean,
@@ -351,21 +352,27 @@ def test_accounts_with_a_sound_record_are_those_the_door_and_staging_let_in(
 
 @pytest.mark.requirement("ING-6")
 @pytest.mark.bad_input("B58")
-def test_late_and_held_back_records_are_known_late(small_world: Any, taken: Taken) -> None:
-    late, end = 0, small_world.rhythm.last_day
-    for feed, writer in WRITERS.items():
-        connection = taken.relations(feed)
-        key, _ = _same_record(connection, taken.specs[feed])
-        # What would come after the last day comes with it.
+def test_late_records_come_with_a_late_file_and_are_known_then(
+    small_world: SmallWorld, taken: Taken
+) -> None:
+    rhythm, late = small_world.rhythm, 0
+    for feed in set(small_world.parameters.late.feeds) & set(WRITERS):
+        writer, connection = WRITERS[feed], taken.relations(feed)
+        key, versioned = _same_record(connection, taken.specs[feed])
+        happened = "clean.updated_at" if versioned else f"clean.{writer.event_time}"
         rows = connection.execute(
-            f"select count(*), count(*) filter (known_at < least(deliver_at, timestamp '{end}')) "
-            f"from written inner join clean on {key} where deliver_at is not null"
-        ).fetchone() or (0, 0)
-        late += rows[0]
-        assert rows[1] == 0, "nothing is known before it is delivered"
-        if any(isinstance(defect, HeldBack) for defect in writer.defects):
-            assert taken.count(feed, "held_back")
-    assert late
+            f"select {happened}, max(known_at) from written inner join clean on {key} "
+            "where deliver_at is not null group by all"
+        ).fetchall()
+        plan = deliveries(rhythm, writer.cadence)
+        late_files = {d.utc(rhythm.zone) for d in plan if d.is_late}
+        for moment, known_at in rows:
+            usual = next(d for d in plan if not d.is_late and d.utc(rhythm.zone) >= moment)
+            assert known_at > usual.utc(rhythm.zone), feed
+            assert known_at.replace(tzinfo=None) in late_files, feed
+        late += len(rows)
+    stamped = [file for file in taken.landed.files if "T030000" in file.path.name]
+    assert late > 20 and stamped
 
 
 @pytest.mark.bad_input("B46")
@@ -397,7 +404,7 @@ def _digests(landed: Landed, root: Path) -> dict[str, str]:
 
 @pytest.mark.requirement("SRV-5")
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_cores(
-    small_world: Any, tmp_path: Path
+    small_world: SmallWorld, tmp_path: Path
 ) -> None:
     kinds = ["tmall_orders", "jd_refunds", "douyin_orders", "mini_program_accounts", "pos_members"]
     found = []
@@ -416,7 +423,7 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_cores(
     assert found[0] != found[2]
 
 
-def test_without_damage_everything_is_taken(small_world: Any, tmp_path: Path) -> None:
+def test_without_damage_everything_is_taken(small_world: SmallWorld, tmp_path: Path) -> None:
     landed = write_landing(
         small_world.clean,
         tmp_path / "landing",

@@ -6,6 +6,7 @@ Not here: what is in it.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from pathlib import Path
 
@@ -15,8 +16,13 @@ import pytest
 
 from crm_pipeline.lib.errors import ConfigError
 from simulation.__main__ import _parameters, _parser, main
+from simulation.delivery import all_feeds, delivery_parameters
+from simulation.delivery.plan import deliveries
 from simulation.engine import finish_truth, write_clean
+from simulation.feeds import feed_named
 from simulation.parameters import WorldParameters, load_parameters
+from simulation.spill import MemorySink
+from simulation.world import World
 from tests.unit.simulation.world.support import Read
 
 SMALL = {
@@ -79,22 +85,36 @@ def test_numbers_of_different_chunks_never_meet(tmp_path: Path) -> None:
         assert all(len(chunks) == 1 for chunks in people.values())
 
 
-def test_late_records_come_after_their_month_and_within_the_world(usual: Read) -> None:
-    late = usual.parameters.late
+def test_late_records_miss_their_file_and_wait_for_a_late_one(usual: Read) -> None:
+    late, rhythm = usual.parameters.late, delivery_parameters(usual.parameters)
+    writers = {writer.feed: writer for writer in all_feeds()}
+    waiting = 0
     for feed in late.feeds:
+        happened = "updated_at" if feed_named(feed).is_versioned else writers[feed].event_time
         found = usual.rows(
             f"""
-            select count(*), min(deliver_at) > min(date_trunc('month', deliver_at)),
-                max(deliver_at) < timestamp '{usual.world.calendar.end}'
-            from {feed} where deliver_at is not null
+            select date_trunc('month', {happened} + interval 8 hour), deliver_at + interval 8 hour,
+                count(*)
+            from {feed} where deliver_at is not null group by all
             """
-        )[0]
+        )
+        plan = deliveries(rhythm, writers[feed].cadence)
+        for month, ready, count in found:
+            missed = next(d for d in plan if not d.is_late and d.at >= month + dt.timedelta(27))
+            assert missed.at < ready
+            assert next(d for d in plan if d.at >= ready).is_late, (feed, month)
+            waiting += count
         total = usual.rows(f"select count(*) from {feed}")[0][0]
-        assert found[0] < 2 * late.share_of_records * total
-        assert found[0] == 0 or found[1:] == (True, True)
+        assert sum(count for *_, count in found) < 2 * late.share_of_records * total
+    assert waiting > 100
     assert usual.rows(
         "select count(*) > 0 from logistics_shipments where deliver_at is not null"
     ) == [(True,)]
+
+
+def test_only_feeds_with_files_of_their_own_can_be_late() -> None:
+    with pytest.raises(ConfigError, match="douyin_order_lines has no files"):
+        World(_small(late__feeds=["douyin_order_lines"]), MemorySink())
 
 
 def test_identity_lists_exactly_the_accounts_that_were_delivered_unharmed(tmp_path: Path) -> None:
@@ -139,6 +159,18 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     assert main(["--home", str(tmp_path), "--people", "50"]) == 1
     assert "holds something else" in capsys.readouterr().err
     assert strange.read_text(encoding="utf-8") == "mine"
+
+
+def test_only_a_folder_of_its_own_in_the_work_folder_is_emptied(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    mine = work / "clean" / "mine.csv"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+    tiny = ["--people", "20", "--months", "3", "--work", str(work)]
+    assert main(["--home", str(tmp_path / "home"), *tiny]) == 0
+    assert main(["--scale-only", "--clean-only", *tiny]) == 0
+    assert [path for path in work.rglob("*") if path.is_file()] == [mine]
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["landing", "truth"]
 
 
 def test_a_number_can_be_set_on_the_command_line() -> None:
