@@ -4,7 +4,8 @@ Add here: what sets off a past message.
 Not here: how a person reacts (``reactions``), the cast of the last day (``scenarios``).
 
 The effect is causal by construction: every candidate is sent or held out by a coin, and a message
-brings one more order with the declared chance, whatever the person would have done anyway. Hence
+brings one more order with the declared chance, whatever the person would have done anyway. That
+order has followers like any other; they are due to the message too. Hence
 the effect on "at least one order within the window" is that chance times the share of candidates
 who would not have ordered; that share is counted over everybody, sent or held out.
 """
@@ -12,7 +13,7 @@ who would not have ordered; that share is counted over everybody, sent or held o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,12 @@ import pyarrow as pa
 from crm_pipeline.lib.errors import ConfigError
 from simulation.catalogue import CATEGORIES, CITIES
 from simulation.columns import Flags, Ints, codes, const, words
-from simulation.people import ACCOUNT_CHANNELS, WECOM, People
-from simulation.permissions import WAYS, Permissions
-from simulation.purchases import Life, Orders, detailed, rank_within
+from simulation.parameters import Journey
+from simulation.people import ACCOUNT_CHANNELS, People
+from simulation.permissions import Permissions
+from simulation.purchases import Life, Orders, detailed, followers_of, rank_within
 from simulation.randomness import pick
-from simulation.reactions import SEGMENTS, Reaction, react_to, receipt_rows
+from simulation.reactions import RECEIPT_KINDS, SEGMENTS, WAYS, Reaction, react_to, receipt_rows
 from simulation.sales import ROW_STRIDE
 from simulation.scenarios import JOURNEYS
 from simulation.seasons import DAY
@@ -32,12 +34,13 @@ from simulation.world import World
 
 __all__ = ["Messages", "emit_receipts", "run_campaigns"]
 
+_FAILURES = ("号码不存在", "用户拒收")
 CAMPAIGN = 3  # the origin of an order that a message brought
 
 
 @dataclass
 class Messages:
-    """Candidates of past campaigns, sent or held out."""
+    """Candidates of past campaigns, sent or held out, in the order of their moments."""
 
     journey: Ints
     segment: Ints
@@ -51,21 +54,43 @@ class Messages:
     def __len__(self) -> int:
         return len(self.person)
 
+    def take(self, rows: Flags) -> Messages:
+        reaction = self.reaction.take(rows)
+        chosen = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen.pop("reaction")
+        return Messages(reaction=reaction, **{name: each[rows] for name, each in chosen.items()})
+
 
 def run_campaigns(
     world: World, people: People, life: Life, organic: Orders, permissions: Permissions,
     moments: Mapping[str, tuple[Ints, Ints]],
 ) -> tuple[Orders, Messages]:  # fmt: skip
     """All orders, those brought by messages included, and the messages."""
-    settings, end_at = world.parameters.campaigns, world.calendar.end_at
     rng = world.stream("campaigns", people.chunk)
-    by_person = np.lexsort((organic.at, organic.person))
-    past = organic.take(by_person)
+    journey, segment, person, at = _candidates(world, people, organic, permissions, moments, rng)
+    way = np.array([WAYS.index(j.way) for j in world.parameters.campaigns.journeys])[journey]
+    held_out = rng.random(len(person)) < world.parameters.campaigns.holdout_share
+    reaction = react_to(world.parameters, rng, journey, segment, at, way, ~held_out)
+    reaction.unsubscribed_at[people.cast.is_cast[person]] = 0  # they are to be reached at the end
+    messages = Messages(journey, segment, person, at, way, held_out, reaction,
+                        np.zeros(len(person), bool))  # fmt: skip
+    messages = messages.take(~_opted_out(len(people), messages))
+    every = Orders.together([organic, _brought_orders(world, people, life, messages, rng)])
+    messages.ordered_anyway = _orders_anyway(world, every, messages)
+    return every.by_time(), messages
+
+
+def _candidates(
+    world: World, people: People, organic: Orders, permissions: Permissions,
+    moments: Mapping[str, tuple[Ints, Ints]], rng: np.random.Generator,
+) -> tuple[Ints, Ints, Ints, Ints]:  # fmt: skip
+    """Journey, segment, person and moment of everybody who is to get a message or be held out."""
+    past = organic.take(np.lexsort((organic.at, organic.person)))
     key = past.person * 2**34 + past.at
     rank = rank_within(past.person) + 1
-    parts: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
-    quiet_from = people.cast.quiet_from(end_at)
-    for index, journey in enumerate(settings.journeys):
+    quiet_from = people.cast.quiet_from(world.calendar.end_at)
+    parts: list[tuple[Ints, Ints, Ints, Ints]] = []
+    for index, journey in enumerate(world.parameters.campaigns.journeys):
         if journey.name in moments:
             person, at = moments[journey.name]
         else:
@@ -78,40 +103,59 @@ def run_campaigns(
             key, person * 2**34
         )
         segment = np.searchsorted([2, 5], orders_before, side="right")
-        way_number = WAYS.index(journey.way)
-        known = np.array([name in journey.effects for name in SEGMENTS])[segment]
-        keep = known & permissions.allows(person, np.full(len(person), way_number), at)
-        windows = journey.window_days * DAY
-        told = people.cast.own_orders_until(end_at)[person]
-        keep &= np.where(people.cast.is_cast[person], at + windows < told, at < end_at)
+        keep = np.array([name in journey.effects for name in SEGMENTS])[segment]
+        keep &= _may_be_told(world, people, permissions, journey, person, at)
         person, at, segment = person[keep], at[keep], segment[keep]
-        ways = np.full(len(person), way_number)
-        parts.append((np.full(len(person), index), segment, person, at, ways))
-    numbers, segment, person, at, way = (
-        np.concatenate([part[place] for part in parts]) for place in range(5)
+        parts.append((np.full(len(person), index), segment, person, at))
+    numbers, segment, person, at = (
+        np.concatenate([part[place] for part in parts]) for place in range(4)
     )
     order = np.lexsort((numbers, person, at))
-    numbers, segment, person = numbers[order], segment[order], person[order]
-    at, way = at[order], way[order]
-    held_out = rng.random(len(person)) < settings.holdout_share
-    reaction = react_to(world.parameters, rng, numbers, segment, at, way, ~held_out)
-    # What a message brings must not end the silence of the cast.
-    until = np.minimum(people.cast.own_orders_until(end_at), end_at)[person]
-    brings = (reaction.order_at > 0) & (reaction.order_at < until)
+    return numbers[order], segment[order], person[order], at[order]
+
+
+def _may_be_told(
+    world: World, people: People, permissions: Permissions, journey: Journey, person: Ints, at: Ints
+) -> Flags:
+    """Who agreed to the journey's way; the cast only where the window ends before their scene."""
+    end_at = world.calendar.end_at
+    way = np.full(len(person), WAYS.index(journey.way))
+    told = people.cast.own_orders_until(end_at)[person]
+    in_time = np.where(
+        people.cast.is_cast[person], at + journey.window_days * DAY < told, at < end_at
+    )
+    return permissions.allows(person, way, at) & in_time
+
+
+def _opted_out(people: int, messages: Messages) -> Flags:
+    """Which messages come after the person has unsubscribed from their way."""
+    place = messages.person * len(WAYS) + messages.way
+    never = np.iinfo(np.int64).max
+    since = np.full(people * len(WAYS), never)
+    left_at = messages.reaction.unsubscribed_at
+    np.minimum.at(since, place, np.where(left_at > 0, left_at, never))
+    return messages.at > since[place]
+
+
+def _brought_orders(
+    world: World, people: People, life: Life, messages: Messages, rng: np.random.Generator
+) -> Orders:
+    """The orders that messages bring, and what follows those; none ends the cast's silence."""
+    until = np.minimum(people.cast.own_orders_until(world.calendar.end_at), world.calendar.end_at)
+    reaction = messages.reaction
+    brings = (reaction.order_at > 0) & (reaction.order_at < until[messages.person])
     reaction.order_at = np.where(brings, reaction.order_at, 0)
     rows = np.flatnonzero(brings)
-    weights = world.catalogue.persona_weights()[people.persona[person[rows]]]
-    extra = detailed(
-        world, people, life, person[rows], reaction.order_at[rows],
+    person = messages.person[rows]
+    weights = world.catalogue.persona_weights()[people.persona[person]]
+    orders = detailed(
+        world, people, life, person, reaction.order_at[rows],
         pick(rng.random(len(rows)), weights), CAMPAIGN, "campaign_orders",
     )  # fmt: skip
-    extra.complains[:] = False
-    extra.message[:] = rows
-    every = Orders.together([organic, extra]).by_time()
-    messages = Messages(numbers, segment, person, at, way, held_out, reaction,
-                        np.zeros(len(person), bool))  # fmt: skip
-    messages.ordered_anyway = _orders_anyway(world, every, messages)
-    return every, messages
+    orders.complains[:] = False
+    orders.message[:] = rows
+    followers = followers_of(world, people, life, orders, "campaign/")
+    return Orders.together([orders, followers.take(followers.at < until[followers.person])])
 
 
 def _sending_times(rng: np.random.Generator, trigger: Ints, *, is_answer: bool) -> Ints:
@@ -126,13 +170,16 @@ def _sending_times(rng: np.random.Generator, trigger: Ints, *, is_answer: bool) 
 
 
 def _orders_anyway(world: World, orders: Orders, messages: Messages) -> Flags:
-    """Whether the person places an order in the window that this message did not bring."""
+    """Whether the person places an order in the window that is not due to this message."""
     windows = np.array([j.window_days for j in world.parameters.campaigns.journeys])
+    end = messages.at + windows[messages.journey] * DAY
     key = np.sort(orders.person * 2**34 + orders.at)
-    start = messages.person * 2**34 + messages.at
-    end = start + windows[messages.journey] * DAY
-    inside = np.searchsorted(key, end, side="right") - np.searchsorted(key, start, side="right")
-    return inside - (messages.reaction.order_at > 0) > 0
+    inside = np.searchsorted(key, messages.person * 2**34 + end, side="right") - np.searchsorted(
+        key, messages.person * 2**34 + messages.at, side="right"
+    )
+    due = orders.take(orders.message >= 0)
+    due = due.take(due.at <= end[due.message])
+    return inside > np.bincount(due.message, minlength=len(messages))
 
 
 def _triggers(
@@ -203,6 +250,7 @@ def emit_receipts(
     """Writes what became of the messages that were sent."""
     journeys = [journey.name for journey in world.parameters.campaigns.journeys]
     number = people.chunk * ROW_STRIDE + np.arange(len(messages))
+    failed, left = RECEIPT_KINDS.index("failed"), RECEIPT_KINDS.index("unsubscribed")
     for way, name in enumerate(WAYS):
         sent = np.flatnonzero((messages.way == way) & ~messages.is_held_out)
         rows, kind, at = receipt_rows(messages.reaction, sent)
@@ -211,13 +259,12 @@ def emit_receipts(
         columns = {
             "message_id": codes(f"M{name[0].upper()}", number[rows], digits=11),
             "source_customer_id": people.account(home, person),
-            "receipt_kind": words(("sent", "delivered", "opened", "clicked", "failed",
-                                   "unsubscribed"), kind),
+            "receipt_kind": words(RECEIPT_KINDS, kind),
             "occurred_at": world.instants(at),
             "journey": words(journeys, messages.journey[rows]),
             "step": const("1", len(rows)),
-            "failure_text": words(("号码不存在", "用户拒收"), np.where(kind == 4, rows % 2, -1)),
-            "reply_text": words(("TD", "退订", "R"), np.where(kind == 5, rows % 3, -1)),
+            "failure_text": words(_FAILURES, np.where(kind == failed, rows % 2, -1)),
+            "reply_text": words(("TD", "退订", "R"), np.where(kind == left, rows % 3, -1)),
         }  # fmt: skip
         if way != WAYS.index("wecom"):
             columns["account_channel"] = words(ACCOUNT_CHANNELS, home)
@@ -250,6 +297,3 @@ def message_truth(
                                                messages.reaction.order_at == 0),
         }
     )  # fmt: skip
-
-
-assert ACCOUNT_CHANNELS[WECOM] == "wecom"

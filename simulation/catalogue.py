@@ -6,6 +6,7 @@ Not here: who buys it (``purchases``), how the ERP lists it (``supply``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "PERSONAS",
     "STORES",
     "Catalogue",
+    "stock_out_share",
 ]
 
 
@@ -85,9 +87,17 @@ STORES: tuple[tuple[str, int], ...] = tuple(
 )
 LIVE_ROOMS: tuple[str, ...] = tuple(f"LR{number:05d}" for number in range(20101, 20113))
 GUIDES_PER_STORE = 6
+_STOCK_OUT_TIME = 546  # days in which a product runs out as often as declared: 18 months
 
 _BRANDS = ("栗禾", "沐岚", "青芽屋", "朵木", "云汀", "小满山", "知橙", "白露町")
 _PACKS = ("标准装", "家庭装", "旅行装", "加量装", "礼盒装", "经典款", "轻享款", "旗舰款")
+
+
+def stock_out_share(parameters: WorldParameters) -> float:
+    """The share of days on which a product cannot be had."""
+    shortest, longest = parameters.supply.stock_out_days
+    days = parameters.supply.stock_outs_per_product * (shortest + longest - 1) / 2
+    return 1 - math.exp(-days / _STOCK_OUT_TIME)
 
 
 class Catalogue:
@@ -114,7 +124,6 @@ class Catalogue:
         self.skus = pa.array(
             [f"SP{c + 1:02d}{n + 1:03d}" for c, n in zip(self.category, rank, strict=True)]
         )
-        self.labels = pa.array([CATEGORIES[c].label for c in self.category])
         self.brands = pa.array([_BRANDS[(7 * c + n // 5) % len(_BRANDS)] for c, n in zip(
             self.category, rank, strict=True)])  # fmt: skip
         places = zip(self.category.tolist(), rank.tolist(), strict=True)
@@ -134,7 +143,7 @@ class Catalogue:
         shortest, longest = parameters.supply.stock_out_days
         is_out = np.zeros((self.count, calendar.days), bool)
         how_many = rng.poisson(
-            parameters.supply.stock_outs_per_product * calendar.days / 546, self.count
+            parameters.supply.stock_outs_per_product * calendar.days / _STOCK_OUT_TIME, self.count
         )
         for product in np.repeat(np.arange(self.count), how_many).tolist():
             start = int(rng.integers(0, calendar.days))

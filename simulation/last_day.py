@@ -14,9 +14,9 @@ import pyarrow as pa
 from simulation.catalogue import CATEGORY_NAMES
 from simulation.columns import Flags, Ints, codes, words
 from simulation.people import ACCOUNT_CHANNELS, APP, MINI, POS, WECOM, People
-from simulation.permissions import WAYS, Permissions
+from simulation.permissions import Permissions
 from simulation.purchases import Life, Orders, detailed
-from simulation.reactions import RECEIPT_KINDS
+from simulation.reactions import RECEIPT_KINDS, WAYS
 from simulation.sales import ROW_STRIDE
 from simulation.scenarios import JOURNEYS, OUTCOMES
 from simulation.seasons import DAY

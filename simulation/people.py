@@ -37,6 +37,7 @@ ACCOUNT_CHANNELS = (*ORDER_CHANNELS, "wecom", "legacy")
 TMALL, JD, DOUYIN, MINI, APP, POS, WECOM, LEGACY = range(8)
 # Digits of an account number, and what stands before them.
 _ID_SHAPES = (("tb", 12), ("jd_", 12), ("7", 12), ("mp", 12), ("8", 12), ("VIP", 12), ("wm", 12))
+_NUMBER_GAP = 120 * DAY  # between one owner's joining and the next one's, at least
 _SECOND_NUMBERS = 60_000_000  # numbers of people who gave their first one up
 
 
@@ -189,16 +190,29 @@ def _accounts(
 def _phone_numbers(
     world: World, rng: np.random.Generator, number: Ints, joined_at: Ints, cast: Cast
 ) -> tuple[Ints, Ints]:
-    """A number each; some get one that somebody else of the chunk gave up half a year before."""
+    """A number each; some get one that somebody else of the chunk gave up two months before.
+
+    Only who joined long enough after others can get one, so that more of those do.
+    """
     count = len(number)
     phone, lost_at = number.copy(), np.zeros(count, np.int64)
-    wanted = rng.random(count) < world.parameters.people.recycled_phone_share
-    later = np.flatnonzero(wanted & ~cast.is_cast)
-    givers = rng.permutation(count)[: len(later)]
-    gap = 120 * DAY
-    fits = (joined_at[givers] + gap < joined_at[later]) & ~cast.is_cast[givers] & ~wanted[givers]
-    phone[later[fits]] = number[givers[fits]]
-    lost_at[givers[fits]] = joined_at[later[fits]] - gap // 2
+    others = np.flatnonzero(~cast.is_cast)
+    by_joining = others[np.argsort(joined_at[others], kind="stable")]
+    earlier = np.searchsorted(joined_at[by_joining], joined_at[by_joining] - _NUMBER_GAP)
+    may = earlier > 0
+    share = world.parameters.people.recycled_phone_share * count / max(1, int(may.sum()))
+    chosen = may & (rng.random(len(by_joining)) < share)
+    givers: list[int] = []
+    ready = 0
+    for row in np.flatnonzero(chosen).tolist():
+        givers += [n for n in range(ready, int(earlier[row])) if not chosen[n]]
+        ready = max(ready, int(earlier[row]))
+        if not givers:
+            continue
+        giver = by_joining[givers.pop(int(rng.integers(len(givers))))]
+        taker = by_joining[row]
+        phone[taker] = number[giver]
+        lost_at[giver] = joined_at[taker] - _NUMBER_GAP // 2
     return phone, lost_at
 
 

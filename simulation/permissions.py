@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 from simulation.columns import Flags, Ints, codes, words
 from simulation.people import ACCOUNT_CHANNELS, APP, JD, MINI, POS, WECOM, People
+from simulation.reactions import WAYS
 from simulation.sales import ROW_STRIDE
 from simulation.seasons import DAY
 from simulation.world import World
 
-__all__ = ["WAYS", "Permissions", "emit_pairs", "emit_permissions"]
+__all__ = ["Permissions", "emit_pairs", "emit_permissions"]
 
-# Ways of contact, what each reaches, and the accounts where it can be agreed to.
-WAYS = ("sms", "email", "wecom", "push")
+# What each way of contact reaches, and the accounts where it can be agreed to.
 _CONTACT_KINDS = ("phone", "email", "wecom", "push")
 _HOMES = ((MINI, APP, POS), (APP, MINI, JD), (WECOM,), (APP,))
 

@@ -5,7 +5,8 @@ Not here: the records an order leaves (``sales``), orders a message brings (``ca
 
 While a person is one of the shop's customers, orders come at a rate λ ~ Gamma(shape, scale) in
 season time; after each repeat order the person leaves with probability p ~ Beta(a, b). Followers
-(the same again when it is used up, B after A) come on top of that, never instead of it.
+(the same again when it is used up, B after A) come on top of that, never instead of it, and like
+own orders never after the person has left.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ __all__ = [
     "REASONS",
     "Life",
     "Orders",
+    "channel_weights",
     "detailed",
+    "followers_of",
     "make_life",
     "make_orders",
     "rank_within",
@@ -37,8 +40,11 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 ORIGINS = ("own", "sequence", "replenishment", "campaign", "scene")
+_LONGEST_CHAIN = 6  # orders in a row that follow each other; hardly any would be longer
+_PACE = 25  # shape of the Gamma around the days after which something is used up
 REASONS = ("none", "late_parcel", "complaint", "stock_out")
-_OWN_SHOPS = np.array([c in ("mini_program", "app", "pos") for c in ORDER_CHANNELS])
+_CHANNEL_WISHES = np.array([1.2 if c in ("mini_program", "app", "pos") else 1.0
+                            for c in ORDER_CHANNELS])  # fmt: skip
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Orders:
     is_late: Flags
     complains: Flags
     met_stock_out: Flags
-    message: Ints  # row of the campaign message that brought it; -1 = none
+    message: Ints  # row of the campaign message that brought it or what it follows; -1 = none
     follows: Ints  # planted sequence that brought it; -1 = none
 
     def __len__(self) -> int:
@@ -103,7 +109,7 @@ def make_orders(world: World, people: People, life: Life) -> Orders:
     """All orders nobody was talked into; fills in when and why people left."""
     own, ended_at = _own_orders(world, people, life)
     own = _end_by_reason(world, people, life, own, ended_at)
-    followers = _followers(world, people, life, own)
+    followers = followers_of(world, people, life, own)
     return Orders.together([own, followers]).by_time()
 
 
@@ -170,8 +176,13 @@ def _channels(people: People, person: Ints, at: Ints, uniform: Floats) -> Ints:
     open_now = people.has_account[person, :shops] & (
         people.registered_at[person, :shops] <= at[:, None]
     )
-    weights = open_now.astype(np.float64) * np.where(_OWN_SHOPS, 1.2, 1.0)
-    return pick(uniform, weights)
+    return pick(uniform, open_now * _CHANNEL_WISHES)
+
+
+def channel_weights(people: People) -> Floats:
+    """How each person's orders are spread over the channels once all accounts are open."""
+    weights = people.has_account[:, : len(ORDER_CHANNELS)] * _CHANNEL_WISHES
+    return weights / weights.sum(axis=1, keepdims=True).clip(min=1.0)
 
 
 def _meets_stock_out(world: World, rng: np.random.Generator, category: Ints, at: Ints) -> Flags:
@@ -213,32 +224,50 @@ def _end_by_reason(
     return orders.take(orders.at <= left_at[orders.person])
 
 
-def _followers(world: World, people: People, life: Life, own: Orders) -> Orders:
-    """Orders that follow others: the same again when it is used up, and B after A."""
-    rng = world.stream("followers", people.chunk)
+def followers_of(
+    world: World, people: People, life: Life, source: Orders, table: str = ""
+) -> Orders:
+    """Orders that follow others: the same again when it is used up, and B after every A.
+
+    Followers have followers too. Nobody's come after the day they left.
+    """
+    rng = world.stream(f"{table}followers", people.chunk)
     parts: list[Orders] = []
-    replenish = np.array([c.replenish_days for c in CATEGORIES])
-    may_follow = life.reason[own.person] == 0
-    source = own.take(may_follow | (own.at < life.left_at[own.person]))
     wave = source
-    for depth in range(6):
-        days = replenish[wave.category]
-        again = (rng.random(len(wave)) < world.parameters.replenishing_share) & (days > 0)
-        wait = days * rng.gamma(25, 1 / 25, len(wave))
-        wave = _follow(world, people, life, wave.take(again), wait[again], None, 2, f"again{depth}")
-        parts.append(wave)
+    for depth in range(_LONGEST_CHAIN):
+        waves = [_again(world, people, life, rng, wave, f"{table}again{depth}")]
+        for number in range(len(world.parameters.sequences)):
+            name = f"{table}sequence{number}-{depth}"
+            waves.append(_in_sequence(world, people, life, rng, wave, number, name))
+        wave = Orders.together(waves)
         if not len(wave):
             break
-    for number, sequence in enumerate(world.parameters.sequences):
-        first, then = CATEGORY_NAMES.index(sequence.first), CATEGORY_NAMES.index(sequence.then)
-        starts = (source.category == first) & (rng.random(len(source)) < sequence.probability)
-        wait = rng.uniform(0.05, 0.95, len(source)) * sequence.within_days
-        part = _follow(
-            world, people, life, source.take(starts), wait[starts], then, 1, f"sequence{number}"
-        )
-        part.follows[:] = number
-        parts.append(part)
-    return Orders.together(parts)
+        parts.append(wave)
+    return Orders.together(parts) if parts else source.take(np.zeros(len(source), bool))
+
+
+def _again(
+    world: World, people: People, life: Life, rng: np.random.Generator, source: Orders, table: str
+) -> Orders:
+    """The same once more when it is used up."""
+    days = np.array([c.replenish_days for c in CATEGORIES])[source.category]
+    again = (rng.random(len(source)) < world.parameters.replenishing_share) & (days > 0)
+    wait = days * rng.gamma(_PACE, 1 / _PACE, len(source))
+    return _follow(world, people, life, source.take(again), wait[again], None, 2, table)
+
+
+def _in_sequence(
+    world: World, people: People, life: Life, rng: np.random.Generator, source: Orders,
+    number: int, table: str,
+) -> Orders:  # fmt: skip
+    """B after A, of one planted sequence."""
+    sequence = world.parameters.sequences[number]
+    first, then = CATEGORY_NAMES.index(sequence.first), CATEGORY_NAMES.index(sequence.then)
+    starts = (source.category == first) & (rng.random(len(source)) < sequence.probability)
+    wait = rng.uniform(0.05, 0.95, len(source)) * sequence.within_days
+    part = _follow(world, people, life, source.take(starts), wait[starts], then, 1, table)
+    part.follows[:] = number
+    return part
 
 
 def _follow(
@@ -255,11 +284,13 @@ def _follow(
     rng = world.stream(f"{table}/hours", people.chunk)
     day = (source.at + (wait_days * DAY).astype(np.int64)) // DAY
     at = np.maximum(day * DAY + seconds_of_day(rng.random(len(day))), source.at + 3600)
-    driven_out = (life.reason > 0)[source.person] & (at > life.left_at[source.person])
-    fits = (at < world.calendar.end_at) & ~driven_out
-    person, at = source.person[fits], at[fits]
-    wanted = source.category[fits] if category is None else np.full(len(person), category)
-    return detailed(world, people, life, person, at, wanted, origin, table)
+    left_at = life.left_at[source.person]
+    fits = (at < world.calendar.end_at) & ((left_at == 0) | (at <= left_at))
+    source, at = source.take(fits), at[fits]
+    wanted = source.category if category is None else np.full(len(source), category)
+    orders = detailed(world, people, life, source.person, at, wanted, origin, table)
+    orders.message[:] = source.message
+    return orders
 
 
 def rank_within(sorted_groups: Ints) -> Ints:

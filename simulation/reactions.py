@@ -6,7 +6,7 @@ Not here: who gets a message (``campaigns`` for the past, the pipeline under tes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,13 @@ from simulation.parameters import WorldParameters
 from simulation.randomness import stream
 from simulation.seasons import DAY
 
-__all__ = ["RECEIPT_KINDS", "SEGMENTS", "Reaction", "react", "react_to", "receipt_rows"]
+__all__ = ["RECEIPT_KINDS", "SEGMENTS", "WAYS", "Reaction", "react", "react_to", "receipt_rows"]
 
 # By the number of orders placed before: none or one, two to four, five and more.
 SEGMENTS = ("new", "growing", "loyal")
 RECEIPT_KINDS = ("sent", "delivered", "opened", "clicked", "failed", "unsubscribed")
-_WAYS = ("sms", "email", "wecom", "push")
+# Ways of contact, in the order of every array by way.
+WAYS = ("sms", "email", "wecom", "push")
 
 
 @dataclass
@@ -37,6 +38,9 @@ class Reaction:
     unsubscribed_at: Ints
     order_at: Ints
 
+    def take(self, rows: Flags) -> Reaction:
+        return Reaction(*(getattr(self, field.name)[rows] for field in fields(self)))
+
 
 def react_to(
     parameters: WorldParameters, rng: np.random.Generator, journey: Ints, segment: Ints, at: Ints,
@@ -46,7 +50,7 @@ def react_to(
     settings, count = parameters.campaigns, len(at)
     chances = np.array([[j.effects.get(s, 0.0) for s in SEGMENTS] for j in settings.journeys])
     windows = np.array([j.window_days for j in settings.journeys])
-    opens = np.array([settings.opened_share[name] for name in _WAYS])
+    opens = np.array([settings.opened_share[name] for name in WAYS])
     fails = is_sent & (rng.random(count) < settings.failed_share)
     arrives = is_sent & ~fails
     # The declared chance holds for every message sent, so those that arrive carry all of it.
@@ -100,9 +104,9 @@ def react(
     index = {name: number for number, name in enumerate(journeys)}
     journey = np.array([index[name] for name in messages["journey"].to_pylist()], np.int64)
     segment = np.array([SEGMENTS.index(s) for s in messages["segment"].to_pylist()], np.int64)
-    own_ways = [_WAYS.index(j.way) for j in parameters.campaigns.journeys]
+    own_ways = [WAYS.index(j.way) for j in parameters.campaigns.journeys]
     if "way" in messages.column_names:
-        way = np.array([_WAYS.index(w) for w in messages["way"].to_pylist()], np.int64)
+        way = np.array([WAYS.index(w) for w in messages["way"].to_pylist()], np.int64)
     else:
         way = np.array(own_ways)[journey]
     micros = pc.cast(messages["sent_at"].combine_chunks(), pa.timestamp("us")).cast(pa.int64())

@@ -303,20 +303,23 @@ def _emit_till_lines(
     world: World, people: People, booked: Booked, rng: np.random.Generator,
     columns: dict[str, pa.Array], order: Ints, pieces: Ints,
 ) -> None:  # fmt: skip
-    """Till lines; goods brought back are lines of a receipt of their own."""
+    """Till lines; goods brought back, all or the first, are lines of a receipt of their own."""
     orders, buying = booked.orders, world.parameters.purchases
     rows = np.flatnonzero(orders.channel[order] == POS)
-    back = rows[(rng.random(len(rows)) < buying.refund_share) & ~booked.protected[order[rows]]]
-    back_at = orders.at[order[back]] + rng.integers(DAY, 14 * DAY, len(back))
-    back_at = back_at // DAY * DAY + rng.integers(10 * 3600, 21 * 3600, len(back))
-    number = people.chunk * ROW_STRIDE + np.arange(len(back))
+    is_back = (rng.random(len(orders)) < buying.refund_share) & ~booked.protected
+    partly = rng.random(len(orders)) < buying.part_refund_share
+    wait = rng.integers(DAY, 14 * DAY, len(orders))
+    return_at = (orders.at + wait) // DAY * DAY + rng.integers(10 * 3600, 21 * 3600, len(orders))
+    is_first = np.isin(rows, np.searchsorted(booked.line_order, np.arange(len(orders))))
+    back = rows[is_back[order[rows]] & (is_first | ~partly[order[rows]])]
+    back_at = return_at[order[back]]
+    number = people.chunk * ROW_STRIDE + order[back]
     sold = {name: values.take(pa.array(rows)) for name, values in columns.items()}
     returned = {name: values.take(pa.array(back)) for name, values in columns.items()}
     returned |= {
         "order_id": join(
             _before_receipts(booked.store[order[back]]), codes("R", scramble(number, 71))
         ),
-        "line_number": words(("1",), np.zeros(len(back), np.int64)),
         "ordered_at": world.instants(back_at),
         "quantity": quantities(-pieces[back]),
         "line_kind": words(("refund",), np.zeros(len(back), np.int64)),

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simulation.behaviour import Posts
-from simulation.catalogue import CATEGORIES, CATEGORY_NAMES, PERSONAS
+from simulation.catalogue import CATEGORIES, CATEGORY_NAMES, PERSONAS, stock_out_share
 from simulation.columns import Floats, Ints, words
 from simulation.parameters import WorldParameters
-from simulation.people import ACCOUNT_CHANNELS, People
-from simulation.purchases import ORIGINS, REASONS, Life, Orders
+from simulation.people import ACCOUNT_CHANNELS, POS, People
+from simulation.purchases import ORIGINS, REASONS, Life, Orders, channel_weights
 from simulation.reactions import SEGMENTS
 from simulation.seasons import DAY
 from simulation.world import World
@@ -36,6 +36,7 @@ __all__ = [
     "order_truth",
     "patterns_truth",
     "people_truth",
+    "reasons_to_leave",
     "sequences_truth",
 ]
 
@@ -113,26 +114,45 @@ def people_truth(world: World, people: People, life: Life, orders: Orders) -> pa
 def expected_value(world: World, people: People, life: Life) -> Floats:
     """Net spend expected in the 365 days after the end, given what really drives each person.
 
-    Who still buys places own orders at rate λ in season time and stops with probability p after
-    each: (1 − exp(−λ p H)) / p of them in a horizon H. Followers come on top, refunds go off.
+    Who still buys places own orders at rate λ in season time and leaves after each with chance
+    p' = 1 − (1 − p)(1 − q), by dropping out (p) or for a reason (q): (1 − exp(−λ p' H)) / p' of
+    them in a horizon H. Orders the person stays after, 1 − p' of them, have followers; refunds go
+    off. What messages would bring does not count.
     """
     settings = world.parameters
     horizon = world.calendar.season_year_after
     stays = (life.left_at == 0) & people.buys
-    orders = -np.expm1(-life.rate * life.dropout * horizon) / life.dropout
-    followers = 1 + world.catalogue.persona_weights()[people.persona] @ follower_rates(settings)
+    leaves = 1 - (1 - life.dropout) * (1 - reasons_to_leave(world, people))
+    orders = -np.expm1(-life.rate * leaves * horizon) / leaves
+    followers = world.catalogue.persona_weights()[people.persona] @ follower_rates(settings)
     worth = settings.spend.order_shape / life.spend_rate
     kept = 1 - settings.purchases.refund_share * (1 - settings.purchases.part_refund_share / 2)
-    return np.where(stays, np.round(orders * followers * worth * kept, 2), 0.0)
+    value = orders * (1 + (1 - leaves) * followers) * worth * kept
+    return np.where(stays, np.round(value, 2), 0.0)
+
+
+def reasons_to_leave(world: World, people: People) -> Floats:
+    """The chance, per person, that an own order gives a reason to leave."""
+    settings = world.parameters
+    buying, service = settings.purchases, settings.service
+    late = settings.parcels.late_share * (1 - channel_weights(people)[:, POS])
+    after_late = 1 - (1 - buying.leaves_after_late_parcel) * (
+        1 - buying.leaves_after_complaint * service.complaint_after_late_parcel
+    )
+    otherwise = buying.leaves_after_complaint * service.complaint_base
+    out = buying.leaves_after_stock_out * stock_out_share(settings)
+    return 1 - (1 - late * after_late - (1 - late) * otherwise) * (1 - out)
 
 
 def follower_rates(settings: WorldParameters) -> Floats:
-    """Orders that follow one of each category."""
-    share = settings.replenishing_share
-    rates = np.array([share / (1 - share) if c.replenish_days else 0.0 for c in CATEGORIES])
+    """Orders that follow one of each category, the followers of followers included."""
+    direct = np.zeros((len(CATEGORIES), len(CATEGORIES)))
+    for number, category in enumerate(CATEGORIES):
+        direct[number, number] = settings.replenishing_share if category.replenish_days else 0.0
     for sequence in settings.sequences:
-        rates[CATEGORY_NAMES.index(sequence.first)] += sequence.probability
-    return rates
+        first, then = CATEGORY_NAMES.index(sequence.first), CATEGORY_NAMES.index(sequence.then)
+        direct[first, then] += sequence.probability
+    return np.linalg.solve(np.eye(len(CATEGORIES)) - direct, direct.sum(axis=1))
 
 
 def message_counts(messages: pa.Table) -> pa.Table:
@@ -217,6 +237,7 @@ def order_truth(people: People, order_id: pa.Array, orders: Orders, status: Ints
             "person_id": pa.array(people.number[orders.person]),
             "origin": words(ORIGINS, orders.origin).cast(pa.string()),
             "is_paid": pa.array(status == 0),
+            "is_due_to_message": pa.array(orders.message >= 0),
         }
     )
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from simulation.parameters import load_parameters
-from simulation.reactions import react
+from simulation.reactions import WAYS, react
 from simulation.scenarios import JOURNEYS
 from tests.unit.simulation.world.support import FEW_SESSIONS, Read, make
 
@@ -102,20 +102,43 @@ def test_holdouts_are_a_coin_and_get_no_message(strong: Read) -> None:
     assert sent == strong.rows("select count(*) from truth_messages where not is_holdout")
 
 
-def test_people_get_messages_only_where_they_agreed(strong: Read) -> None:
-    without = strong.rows(
-        """
+@pytest.mark.parametrize("way", WAYS)
+def test_people_get_messages_only_where_they_agreed_and_until_they_opt_out(
+    usual: Read, way: str
+) -> None:
+    sent, without, left = usual.rows(
+        f"""
         with agreed as (
             select person_id, min(occurred_at) filter (action = 'granted') as since,
                 min(occurred_at) filter (action = 'withdrawn') as until
-            from consent_center where purpose = 'marketing' and consent_channel = 'sms' group by 1
+            from consent_center where purpose = 'marketing' and consent_channel = '{way}'
+            group by 1
+        ),
+        opted_out as (
+            select person_id, min(occurred_at) as opted_out_at from {way}_receipts
+            where receipt_kind = 'unsubscribed' group by 1
         )
-        select count(*) from sms_receipts r left join agreed a using (person_id)
+        select count(*),
+            count(*) filter (since is null or since > r.occurred_at or until <= r.occurred_at
+                or opted_out_at < r.occurred_at),
+            (select count(*) from opted_out)
+        from {way}_receipts r left join agreed a using (person_id)
+            left join opted_out using (person_id)
         where receipt_kind = 'sent'
-            and (since is null or since > r.occurred_at or until <= r.occurred_at)
         """
-    )
-    assert without == [(0,)]
+    )[0]
+    assert sent > 500 and left > 3 and without == 0
+
+
+def test_the_cast_can_be_reached_at_the_end(usual: Read) -> None:
+    for way in WAYS:
+        gone = usual.rows(
+            f"""
+            select count(*) from {way}_receipts semi join (from truth_people where is_cast)
+                using (person_id) where receipt_kind = 'unsubscribed'
+            """
+        )
+        assert gone == [(0,)]
 
 
 def test_past_campaigns_cover_every_journey_once() -> None:
