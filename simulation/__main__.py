@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         parameters = _parameters(options)
+        if options.clean_only and not options.scale_only:
+            raise ConfigError("--clean-only measures only", remedy="give --scale-only too")
         if options.scale_only:
             _measure(parameters, options)
         else:
@@ -126,7 +128,7 @@ def write_world(
 
     ``work`` is an empty folder of the caller's; what is left in it is of no further use.
     """
-    counts = write_clean(parameters, work / "clean", truth, workers=workers)
+    written = write_clean(parameters, work / "clean", truth, workers=workers)
     landed = write_landing(
         work / "clean",
         landing,
@@ -134,17 +136,17 @@ def write_world(
         parameters.world.seed,
         work_dir=work / "delivery",
     )
-    finish_truth(truth, landed.account_files, landed.defects)
-    return sum(counts.values())
+    limit = parameters.delivery.memory_limit
+    finish_truth(truth, landed.account_files, landed.defects, limit)
+    return written.records
 
 
 def _measure(parameters: WorldParameters, options: argparse.Namespace) -> None:
     started = time.perf_counter()
     with _work_folder(options.work) as place:
-        counts = write_clean(parameters, place / "clean", place / "truth", workers=options.workers)
-        rows = sum(counts.values())
-        _report("clean records", rows, time.perf_counter() - started)
-        for feed, count in counts.items():
+        written = write_clean(parameters, place / "clean", place / "truth", workers=options.workers)
+        _report("clean records", written.records, started, written.workers_peak)
+        for feed, count in written.counts.items():
             print(f"  {feed}: {count:,}")
         if not options.clean_only:
             started = time.perf_counter()
@@ -152,7 +154,7 @@ def _measure(parameters: WorldParameters, options: argparse.Namespace) -> None:
                 place / "clean", place / "landing", delivery_parameters(parameters),
                 parameters.world.seed, work_dir=place / "delivery",
             )  # fmt: skip
-            _report("delivered records", landed.records, time.perf_counter() - started)
+            _report("delivered records", landed.records, started)
 
 
 @contextmanager
@@ -164,10 +166,11 @@ def _work_folder(parent: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _report(what: str, rows: int, seconds: float) -> None:
-    # Of this process, and of the largest of those it started.
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024**2
+def _report(what: str, rows: int, started: float, workers_peak: int = 0) -> None:
+    """Rate and memory: the peak of this process so far, and of its workers together."""
+    seconds = time.perf_counter() - started
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = (own + workers_peak) / 1024**3
     print(f"{rows:,} {what} in {seconds:.1f} s: {rows / seconds:,.0f} a second, "
           f"peak memory {peak:.2f} GiB")  # fmt: skip
 

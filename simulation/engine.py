@@ -6,9 +6,13 @@ Not here: what a step does.
 
 from __future__ import annotations
 
+import os
+import resource
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import pyarrow.parquet as pq
 
 from simulation.behaviour import emit_posts, emit_usage, emit_visits, plan_posts, plan_visits
 from simulation.campaigns import emit_receipts, message_truth, run_campaigns
+from simulation.delivery.sql import literal
 from simulation.desk import emit_desk
 from simulation.last_day import (
     candidates_truth,
@@ -31,7 +36,7 @@ from simulation.people import emit_accounts, make_people
 from simulation.permissions import emit_pairs, emit_permissions
 from simulation.purchases import make_life, make_orders
 from simulation.reference import emit_reference
-from simulation.sales import book_orders, emit_sales
+from simulation.sales import book_orders, emit_parcels
 from simulation.sessions import emit_events, moments_of, plan_sessions
 from simulation.spill import ParquetSink, Sink
 from simulation.truth import (
@@ -48,40 +53,56 @@ from simulation.truth import (
 )
 from simulation.world import World
 
-__all__ = ["finish_truth", "generate", "generate_chunk", "write_clean"]
+__all__ = ["Written", "finish_truth", "generate", "generate_chunk", "write_clean"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """Records by feed, and the most memory the processes started for them have had together."""
+
+    counts: dict[str, int]
+    workers_peak: int = 0  # bytes
+
+    @property
+    def records(self) -> int:
+        return sum(self.counts.values())
 
 
 def write_clean(
     parameters: WorldParameters, clean: Path, truth: Path, *, workers: int = 1
-) -> dict[str, int]:
-    """Writes the clean records and the truth; returns the records of each feed.
+) -> Written:
+    """Writes the clean records and the truth.
 
     Chunks do not know of each other, so any number of ``workers`` gives the same bytes.
     """
     sink, truths = ParquetSink(clean), TruthSink(truth)
     if workers == 1 or len(_chunks(parameters)) == 1:
         generate(parameters, sink, truths)
-        return dict(sorted(sink.row_counts.items()))
+        return Written(dict(sorted(sink.row_counts.items())))
     emit_reference(World(parameters, sink))
     counts = Counter(sink.row_counts)
     sent: list[pa.Table] = []
+    peaks: Counter[int] = Counter()
     jobs = [(parameters, clean, truth, *chunk) for chunk in _chunks(parameters)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for message_counts, rows in pool.map(_write_chunk, jobs):
+        for message_counts, rows, process, peak in pool.map(_write_chunk, jobs):
             sent.append(message_counts)
             counts.update(rows)
+            peaks[process] = max(peaks[process], peak)
     _finish(parameters, truths, sent)
-    return dict(sorted(counts.items()))
+    return Written(dict(sorted(counts.items())), peaks.total())
 
 
 def _write_chunk(
     job: tuple[WorldParameters, Path, Path, int, int, int],
-) -> tuple[pa.Table, Counter[str]]:
+) -> tuple[pa.Table, Counter[str], int, int]:
+    """Makes one chunk; beside its counts the process and the most memory it has had."""
     parameters, clean, truth, chunk, start, size = job
     pa.set_cpu_count(1)
     sink = ParquetSink(clean)
     sent = generate_chunk(World(parameters, sink), TruthSink(truth), chunk, start, size)
-    return sent, sink.row_counts
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return sent, sink.row_counts, os.getpid(), peak
 
 
 def _chunks(parameters: WorldParameters) -> list[tuple[int, int, int]]:
@@ -100,7 +121,9 @@ def _finish(parameters: WorldParameters, truth: TruthSink, sent: list[pa.Table])
     truth.finish()
 
 
-def finish_truth(truth: Path, account_files: Mapping[str, Path], defects: pa.Table) -> None:
+def finish_truth(
+    truth: Path, account_files: Mapping[str, Path], defects: pa.Table, memory_limit: str
+) -> None:
     """Writes ``identity`` and ``defects`` once it is known what was delivered unharmed.
 
     ``account_files`` holds per feed the (channel, source_customer_id) of its sound records.
@@ -109,6 +132,8 @@ def finish_truth(truth: Path, account_files: Mapping[str, Path], defects: pa.Tab
     known = [str(path) for path in account_files.values()]
     connection = duckdb.connect(":memory:")
     connection.execute("set enable_progress_bar = false")
+    connection.execute(f"set memory_limit = '{memory_limit}'")
+    connection.execute(f"set temp_directory = {literal(truth / '.spill')}")
     connection.execute(
         """
         copy (
@@ -117,12 +142,13 @@ def finish_truth(truth: Path, account_files: Mapping[str, Path], defects: pa.Tab
             semi join (select channel, source_customer_id from read_parquet($known))
                 using (channel, source_customer_id)
             order by all
-        ) to '{path}' (format parquet, compression zstd)
-        """.replace("{path}", str(truth / "identity.parquet").replace("'", "''")),
+        ) to {path} (format parquet, compression zstd)
+        """.replace("{path}", literal(truth / "identity.parquet")),
         {"accounts": str(truth / "accounts.parquet"), "known": known},
     )
     connection.close()
     (truth / "accounts.parquet").unlink()
+    shutil.rmtree(truth / ".spill", ignore_errors=True)
 
 
 def generate(parameters: WorldParameters, sink: Sink, truth: TruthSink | None) -> World:
@@ -149,7 +175,7 @@ def generate_chunk(
     moments = moments_of(world, sessions, looking, posts)
     orders, messages = run_campaigns(world, people, life, organic, permissions, moments)
     booked = book_orders(world, people, orders)
-    emit_sales(world, people, booked)
+    emit_parcels(world, people, booked)
     emit_loyalty(world, people, life, booked)
     emit_desk(world, people, booked)
     emit_visits(world, people, booked, looking)

@@ -23,7 +23,7 @@ from simulation.seasons import DAY
 from simulation.world import World
 
 __all__ = [
-    "Sessions",
+    "SceneSessions",
     "candidates_truth",
     "cases_truth",
     "emit_cast_receipts",
@@ -40,7 +40,7 @@ _GREAT = 320_000
 
 
 @dataclass
-class Sessions:
+class SceneSessions:
     """Planted sessions: whose, when, about what, and whether the product goes into the cart."""
 
     person: Ints
@@ -95,18 +95,18 @@ def plant_orders(world: World, people: People, life: Life, organic: Orders) -> O
     return Orders.together(parts).by_time()
 
 
-def planted_sessions(world: World, people: People, channel: int) -> Sessions:
+def planted_sessions(world: World, people: People, channel: int) -> SceneSessions:
     """Carts and looks of the last days; all in the app, duplicates in the mini-program too."""
     cast, end_at = people.cast, world.calendar.end_at
     goods, today = world.catalogue, end_at - DAY
     usual = world.scarce_product - 2
     nobody = np.zeros(0, np.int64)
-    parts = [Sessions(nobody, nobody, nobody, np.zeros(0, bool))]
+    parts = [SceneSessions(nobody, nobody, nobody, np.zeros(0, bool))]
 
     def add(who: Flags, at: float, product: int, fills_cart: bool) -> None:
         person = np.flatnonzero(who)
         spread = np.arange(len(person)) * 97 % 1500
-        parts.append(Sessions(person, int(today + at * 3600) + spread,
+        parts.append(SceneSessions(person, int(today + at * 3600) + spread,
                               np.full(len(person), product),
                               np.full(len(person), fills_cart)))  # fmt: skip
 
@@ -124,7 +124,7 @@ def planted_sessions(world: World, people: People, channel: int) -> Sessions:
             add(cast.plays("vip_preorder"), 20.5 - 24 * day, premium, False)
     if channel == MINI:
         add(cast.meets("duplicate"), 10.6, usual, True)
-    return Sessions(
+    return SceneSessions(
         np.concatenate([p.person for p in parts]), np.concatenate([p.at for p in parts]),
         np.concatenate([p.product for p in parts]), np.concatenate([p.fills_cart for p in parts]),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from crm_pipeline.lib.strict_yaml import YamlDocument, load_document, validate
 
@@ -18,10 +18,19 @@ __all__ = ["DEFAULT_CONFIG", "WorldParameters", "load_parameters"]
 
 DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "examples" / "world" / "world.yaml"
 
+
+def _with_usual(rates: dict[str, float]) -> dict[str, float]:
+    if "usual" not in rates:
+        raise ValueError("say under 'usual' how often all other kinds occur")
+    return rates
+
+
 Rate = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Day = Annotated[dt.date, Field(strict=False)]
+# By kind of damage; "usual" stands for every kind that is not named.
+DamageRates = Annotated[dict[str, Rate], AfterValidator(_with_usual)]
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -181,6 +190,7 @@ class Supply(_Section):
     stock_count_days: Annotated[int, Field(ge=1)]
     stock_outs_per_product: Positive
     stock_out_days: Range
+    exchange_rates: dict[str, Positive]
     review_pairs_share: Rate
     unsure_pairs_share: Rate
 
@@ -234,6 +244,8 @@ class Delivery(_Section):
     late_every_months: Annotated[int, Field(ge=1)]
     late_days: Annotated[int, Field(ge=1)]
     defect_rate: Annotated[float, Field(ge=0)]
+    damaged_records: DamageRates
+    damaged_files: DamageRates
     memory_limit: str
     threads: Annotated[int, Field(ge=1)]
 

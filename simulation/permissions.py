@@ -156,8 +156,8 @@ def _emit_requests(world: World, people: People) -> None:
 def emit_pairs(world: World, people: People) -> None:
     """Pairs of accounts a clerk judged by asking the people: always right, sometimes unsure.
 
-    Half are two accounts of one person, the others accounts of two people who look alike: of one
-    household, or with one number after the other.
+    Half are two accounts of one person. The others are of two people: of the one who gave up their
+    number and the one who got it, else of neighbours in one household, else of strangers.
     """
     supply, calendar = world.parameters.supply, world.calendar
     rng = world.stream("identity_reviews", people.chunk)
@@ -169,7 +169,9 @@ def emit_pairs(world: World, people: People) -> None:
     neighbour = np.minimum(left + 1, count - 1)
     kin = people.household[neighbour] == people.household[left]
     stranger = rng.integers(0, count, len(left))
-    right = np.where(is_same, left, np.where(kin, neighbour, stranger))
+    alike = np.where(kin, neighbour, stranger)
+    heir = _next_owners(people)[left]
+    right = np.where(is_same, left, np.where(heir >= 0, heir, alike))
     left_channel = rng.integers(0, channels, len(left))
     right_channel = rng.integers(0, channels, len(left))
     fits = people.has_account[left, left_channel] & people.has_account[right, right_channel]
@@ -202,3 +204,16 @@ def emit_pairs(world: World, people: People) -> None:
             "reviewed_at": world.instants(at),
         },
     )  # fmt: skip
+
+
+def _next_owners(people: People) -> Ints:
+    """Who got the number a person gave up; -1 for all others."""
+    numbers = people.phone.to_numpy(zero_copy_only=False)
+    givers = np.flatnonzero(people.phone_lost_at > 0)
+    order = np.argsort(numbers, kind="stable")
+    both = np.stack([order[:-1], order[1:]], axis=1)[numbers[order][:-1] == numbers[order][1:]]
+    found = np.full(len(people), -1)
+    for one, other in ((both[:, 0], both[:, 1]), (both[:, 1], both[:, 0])):
+        gives = np.isin(one, givers)
+        found[one[gives]] = other[gives]
+    return found

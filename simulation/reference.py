@@ -19,7 +19,6 @@ from simulation.world import World
 __all__ = ["LOCATIONS", "emit_reference"]
 
 LOCATIONS = ("WH-EAST", "WH-SOUTH")
-_RATES = (("USD", 7.18), ("HKD", 0.919))
 _ALERT_KINDS = ("heat", "cold", "rain", "storm", "snow", "haze", "dry")
 _LEVELS = ("blue", "yellow", "orange", "red")
 _CAMPAIGNS = (
@@ -115,15 +114,15 @@ def _emit_rates(world: World) -> None:
     """One rate per currency and day, weekends too; the world's own currency is the quote."""
     calendar = world.calendar
     rng = world.stream("fx_rates")
-    home = world.parameters.world.currency
-    day, currency = (axis.ravel() for axis in np.indices((calendar.days, len(_RATES))))
-    steps = np.cumsum(rng.normal(0, 0.0012, (calendar.days, len(_RATES))), axis=0)
-    walk = np.array([level for _, level in _RATES]) * np.exp(steps)
+    home, rates = world.parameters.world.currency, world.parameters.supply.exchange_rates
+    day, currency = (axis.ravel() for axis in np.indices((calendar.days, len(rates))))
+    steps = np.cumsum(rng.normal(0, 0.0012, (calendar.days, len(rates))), axis=0)
+    walk = np.array(list(rates.values())) * np.exp(steps)
     when = calendar.start_at + day * DAY + 9 * 3600
     world.emit(
         "fx_rates", GLOBAL_CHUNK, when,
         {
-            "base_currency": words([base for base, _ in _RATES], currency),
+            "base_currency": words(list(rates), currency),
             "quote_currency": const(home, len(day)),
             "rate_date": _dates(when),
             "rate": decimals(np.round(walk.ravel() * 1_000_000).astype(np.int64), 6),

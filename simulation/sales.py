@@ -31,7 +31,7 @@ from simulation.randomness import pick
 from simulation.seasons import DAY
 from simulation.world import World
 
-__all__ = ["ROW_STRIDE", "Booked", "book_orders", "emit_sales"]
+__all__ = ["ROW_STRIDE", "Booked", "book_orders", "emit_parcels"]
 
 # Rows of one table in one chunk are numbered below this, so that numbers never meet.
 ROW_STRIDE = 2**27
@@ -42,7 +42,6 @@ _PAYMENTS = (
 )  # fmt: skip
 _REASONS = ("七天无理由退货", "商品质量问题", "发错货", "物流太慢", "不想要了")
 _CARRIERS = ("顺风达", "中邮通", "圆捷", "韵速")
-_CURRENCIES = (("USD", 7.18), ("HKD", 0.919))
 _DISCOUNTS = np.array([500, 1000, 2000, 3000])
 STATUS = ("paid", "unpaid", "cancelled", "closed")
 
@@ -92,8 +91,9 @@ def book_orders(world: World, people: People, orders: Orders) -> Booked:
     is_guest |= ~people.has_account[orders.person, orders.channel]
     jd = orders.channel == ORDER_CHANNELS.index("jd")
     is_foreign = jd & (rng.random(count) < buying.foreign_currency_share) & ~protected
-    currency = np.where(is_foreign, 1 + rng.integers(0, 2, count), 0)
-    scale = np.array([1.0, *(rate for _, rate in _CURRENCIES)])[currency]
+    rates = world.parameters.supply.exchange_rates
+    currency = np.where(is_foreign, 1 + rng.integers(0, len(rates), count), 0)
+    scale = np.array([1.0, *rates.values()])[currency]
     unit = np.maximum(np.round(unit / scale[line_order]), 1).astype(np.int64)
     discount = np.round(discount / scale).astype(np.int64)
     shipping = np.round(shipping / scale).astype(np.int64)
@@ -211,7 +211,7 @@ def _emit_heads(
     own = people.phone_at(orders.person, orders.at).cast(pa.string())
     gives_phone = shop_phone | (~online & ~booked.is_guest & (rng.random(count) < 0.6))
     buyer_phone = either(shop_phone, words(store_phones(), booked.store).cast(pa.string()), own)
-    names = (world.parameters.world.currency, *(code for code, _ in _CURRENCIES))
+    names = world.currencies
     second = rng.random(count) < 0.35
     payments = [name for pair in _PAYMENTS for name in pair]
     token = words(people.oaid, np.where(orders.channel == TMALL, receiver, -1))
@@ -272,7 +272,7 @@ def _emit_lines(
     pieces = np.concatenate([pieces, np.ones(len(gifts), np.int64)])
     unit = np.concatenate([unit, np.zeros(len(gifts), np.int64)])
     is_gift = np.arange(len(order)) >= len(booked.line_order)
-    names = (world.parameters.world.currency, *(code for code, _ in _CURRENCIES))
+    names = world.currencies
     index = pa.array(order)
     columns = {
         "order_id": booked.order_id.take(index),
@@ -351,7 +351,7 @@ def _emit_refunds(
                       booked.paid_cents[rows])  # fmt: skip
     when = orders.at[rows] + (rng.gamma(2.5, 2.5, len(rows)) * DAY).astype(np.int64) + 1800
     number = people.chunk * ROW_STRIDE + rows
-    names = (world.parameters.world.currency, *(code for code, _ in _CURRENCIES))
+    names = world.currencies
     columns = {
         "refund_id": codes("RF", scramble(number, 72)),
         "order_id": booked.order_id.take(pa.array(rows)),
@@ -370,12 +370,7 @@ def _emit_refunds(
                    orders.person[rows[mine]], booked.protected[rows[mine]])  # fmt: skip
 
 
-def emit_sales(world: World, people: People, booked: Booked) -> None:
-    """Parcels and coupons of booked orders."""
-    _emit_parcels(world, people, booked)
-
-
-def _emit_parcels(world: World, people: People, booked: Booked) -> None:
+def emit_parcels(world: World, people: People, booked: Booked) -> None:
     """One parcel per paid online order: a version when it leaves, one when it arrives."""
     orders, parcels = booked.orders, world.parameters.parcels
     rng = world.stream("parcels", people.chunk)

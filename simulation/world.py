@@ -48,6 +48,11 @@ class World:
         self.alerts = self._alerts()
         self._late_months = _late_months(parameters, self.calendar)
 
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """The world's own currency and the foreign ones."""
+        return (self.parameters.world.currency, *self.parameters.supply.exchange_rates)
+
     def _alerts(self) -> tuple[Ints, Ints]:
         """Cities and moments of weather warnings; the last one is the last day's."""
         rng, calendar = self.stream("alerts"), self.calendar

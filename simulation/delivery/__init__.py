@@ -21,8 +21,9 @@ cell is null. ``updated_at`` is never null: without a version it is the instant 
 ``Parquet()`` or ``Xlsx(sheet, title)``; for JSON a header with dots (``buyer.open_id``) stands in
 objects of its own, and ``number`` cells stand there as they are.
 
-``cadence`` is ``large`` (a history file per month), ``small`` (per quarter) or ``once``. The last
-days come day by day, late records with the next delivery after ``deliver_at``. File names are
+``cadence`` is ``large``, ``small`` (``months_per_file`` has the months of a history file) or
+``once``. The last days come day by day, late records with the next delivery after
+``deliver_at``. File names are
 ``<folder>_<local time %Y%m%dT%H%M%S>[_n].<extension>``; a feed's YAML reads ``known_at`` from it.
 
 ``nested=Nested(feed, entity, header, fields)`` puts another clean feed as a list of objects into

@@ -28,6 +28,7 @@ from simulation.delivery.defects import (
     NestedDefect,
 )
 from simulation.delivery.feed_writer import FeedWriter
+from simulation.delivery.plan import DeliveryParameters
 
 SPARED = 4  # at most one record in four is chosen, however small the feed is
 
@@ -70,13 +71,33 @@ class Changes:
     damaged_beside: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Spare:
+    """The records of a delivery that may be damaged: 1 to ``records`` but the ``kept`` ones."""
+
+    records: int
+    kept: np.ndarray  # numbers in rising order
+
+    def __len__(self) -> int:
+        return self.records - len(self.kept)
+
+    def numbers(self, ranks: np.ndarray) -> np.ndarray:
+        """The numbers of the records at these places among those that may be damaged."""
+        spare_before = self.kept - 1 - np.arange(len(self.kept))
+        return ranks + 1 + np.searchsorted(spare_before, ranks, side="right")
+
+
 class Planter:
     """Chooses records of one feed and damages them."""
 
-    def __init__(self, writer: FeedWriter, seed: int, rate: float, log: Log) -> None:
-        self._writer, self._seed, self._rate, self._log = writer, seed, rate, log
+    def __init__(
+        self, writer: FeedWriter, seed: int, parameters: DeliveryParameters, log: Log
+    ) -> None:
+        self._writer, self._seed, self._log = writer, seed, log
+        self._rate, self._rates = parameters.defect_rate, parameters.damaged_records
         self._kinds = [d for d in writer.defects if not isinstance(d, ExtraLine | FileDefect)]
         self._due: dict[int, list[Defect]] = {}
+        self._last = -1
 
     def spread(self, records: Mapping[int, int]) -> None:
         """Decides in which delivery each kind is planted for sure, given their record counts."""
@@ -84,25 +105,33 @@ class Planter:
             return
         random = generator(self._seed, self._writer.feed, "spread")
         turns = sorted(records)
-        weights = np.array([records[turn] for turn in turns], float)
-        chosen = random.choice(len(turns), len(self._kinds), p=weights / weights.sum())
-        for kind, place in zip(self._kinds, chosen, strict=True):
-            self._due.setdefault(turns[place], []).append(kind)
+        self._last = turns[-1]
+        for kind in self._kinds:
+            # There is no file after the last one for which a record could be held back.
+            open_turns = turns[:-1] if isinstance(kind, HeldBack) else turns
+            if open_turns:
+                weights = np.array([records[turn] for turn in open_turns], float)
+                place = int(random.choice(len(open_turns), p=weights / weights.sum()))
+                self._due.setdefault(open_turns[place], []).append(kind)
 
-    def choose(self, turn: int, spare: np.ndarray) -> dict[int, Defect]:
+    def choose(self, turn: int, spare: Spare) -> dict[int, Defect]:
         """The record numbers to damage among those that may be, each with its defect."""
         random = generator(self._seed, self._writer.feed, turn)
         due = [kind for number in list(self._due) if number <= turn for kind in self._due[number]]
         wanted = list(due)
         for kind in self._kinds:
-            wanted += [kind] * int(random.binomial(len(spare), min(1.0, kind.rate * self._rate)))
+            wanted += [kind] * int(
+                random.binomial(len(spare), min(1.0, kind.rate(self._rates) * self._rate))
+            )
+        if turn == self._last:
+            wanted = [kind for kind in wanted if not isinstance(kind, HeldBack)]
         wanted = wanted[: len(spare) // SPARED]
         for number in [number for number in self._due if number <= turn]:
             del self._due[number]
         if missed := due[len(wanted) :]:
             self._due[turn + 1] = [*missed, *self._due.get(turn + 1, [])]
-        places = random.choice(spare, len(wanted), replace=False).tolist() if wanted else []
-        return dict(zip(places, wanted, strict=True))
+        places = spare.numbers(random.choice(len(spare), len(wanted), replace=False))
+        return dict(zip(places.tolist(), wanted, strict=True))
 
     def apply(
         self,

@@ -4,21 +4,24 @@ Add here: a kind of damage any format can have.
 Not here: which feed has it (``channels/``), how it gets into a file (``files``).
 
 Every kind says its case of the bad-input table, the outcome, and the reason code the door or the
-staging layer gives. ``rate`` is the share of unprotected records of a feed; each kind is planted
-at least once where the feed has records to spare.
+staging layer gives. How often a kind is planted, of a feed's unprotected records or of its files,
+is declared by its name in ``world.yaml`` (``delivery.damaged_records`` and ``damaged_files``);
+``times`` multiplies that for one feed. Each kind is planted at least once where the feed has
+records to spare, even at 0 times.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+USUAL = "usual"  # stands for every kind that is not declared by its name
+
 Outcome = Literal["quarantined", "duplicate", "accepted", "refused", "normalised"]
 Cells = dict[str, Any]
-RATE = 0.0004
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,16 @@ class Defect:
     case: str
     outcome: Outcome
     reason_code: str | None = None
-    rate: float = RATE
+    times: float = 1.0
     only: str = field(default="", kw_only=True)
 
-    def at(self, rate: float) -> Defect:
-        """The same at another rate."""
-        return replace(self, rate=rate)
+    def once(self) -> Defect:
+        """The same, but planted no oftener than it must be."""
+        return replace(self, times=0.0)
+
+    def rate(self, declared: Mapping[str, float]) -> float:
+        """How often it is planted, of records or files."""
+        return self.times * declared.get(self.kind, declared[USUAL])
 
     @property
     def is_damage(self) -> bool:
@@ -117,7 +124,6 @@ class ExtraLine(Defect):
     """A line that belongs to no record, at the end of some files. ``make`` gets the header."""
 
     make: Callable[[tuple[str, ...]], Cells | str] = lambda headers: ""
-    files_share: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,6 @@ class FileDefect(Defect):
     """
 
     spoil: Callable[[bytes, str], bytes] | None = None
-    files_share: float = 0.01
 
 
 # ------------------------------------------------------------------------------------ cells
@@ -295,21 +300,21 @@ def key_twice() -> LineDefect:
 # ---------------------------------------------------------------------------------- records
 
 
-def duplicate(*, is_later: bool = False, rate: float = 0.001) -> Duplicate:
+def duplicate(*, is_later: bool = False, times: float = 1.0) -> Duplicate:
     kind = "duplicate_later" if is_later else "duplicate"
-    return Duplicate(kind, "B59", "duplicate", None, rate, is_later)
+    return Duplicate(kind, "B59", "duplicate", None, times, is_later)
 
 
-def held_back(refunds: str = "", rate: float = 0.001) -> HeldBack:
-    return HeldBack("held_back", "B58", "accepted", None, rate, refunds)
+def held_back(refunds: str = "") -> HeldBack:
+    return HeldBack("held_back", "B58", "accepted", None, refunds=refunds)
 
 
-def conflict(header: str, change: Callable[[Any], Any], rate: float = 0.0002) -> Conflict:
-    return Conflict("conflict", "B60", "quarantined", "conflict", rate, header, change)
+def conflict(header: str, change: Callable[[Any], Any]) -> Conflict:
+    return Conflict("conflict", "B60", "quarantined", "conflict", header=header, change=change)
 
 
-def correction(header: str, change: Callable[[Any], Any], rate: float = 0.001) -> Correction:
-    return Correction("corrected_version", "B60", "accepted", None, rate, header, change)
+def correction(header: str, change: Callable[[Any], Any]) -> Correction:
+    return Correction("corrected_version", "B60", "accepted", header=header, change=change)
 
 
 def total_row(amount_header: str = "", mark: str = "合计") -> ExtraLine:
@@ -322,7 +327,7 @@ def total_row(amount_header: str = "", mark: str = "合计") -> ExtraLine:
             cells[amount_header] = "998877.00"
         return cells
 
-    return ExtraLine("total_row", "B23", "quarantined", "not_a_record", make=make, files_share=0.3)
+    return ExtraLine("total_row", "B23", "quarantined", "not_a_record", make=make)
 
 
 def cut_off_line(start: str = "2026") -> ExtraLine:
@@ -338,7 +343,7 @@ def cut_off_line(start: str = "2026") -> ExtraLine:
 def empty_file() -> FileDefect:
     # Two empty files are the same bytes, so there is one at most.
     return FileDefect(
-        "empty_file", "B11", "refused", "empty", spoil=lambda good, name: b"", files_share=0
+        "empty_file", "B11", "refused", "empty", times=0.0, spoil=lambda good, name: b""
     )
 
 
@@ -371,7 +376,7 @@ def damaged_file(reason_code: str = "unreadable") -> FileDefect:
 
 def file_again() -> FileDefect:
     """The same bytes under another name."""
-    return FileDefect("file_again", "B28", "duplicate", None, files_share=0.02)
+    return FileDefect("file_again", "B28", "duplicate")
 
 
 def other_encoding(encoding: str = "utf-8") -> FileDefect:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from crm_pipeline.lib.ingestion.entities import Entity, entity_named
 from simulation.delivery import clean
 from simulation.delivery.channels import all_feeds
 from simulation.delivery.clean import Share
-from simulation.delivery.damage import Changes, Log, Planter, Record, generator
+from simulation.delivery.damage import Changes, Log, Planter, Record, Spare, generator
 from simulation.delivery.defects import (
     RESTATED,
     Correction,
@@ -178,7 +178,7 @@ class _FeedJob:
         self.connection, self.writer, self.parameters = connection, writer, parameters
         self.seed, self.log, self.landed = seed, log, landed
         self.clean_dir = clean_dir
-        self.planter = Planter(writer, seed, parameters.defect_rate, log)
+        self.planter = Planter(writer, seed, parameters, log)
         self.headers = [item.header for item in writer.fields]
         self.is_typed = isinstance(writer.format, Parquet)
         self.max_rows = XLSX_ROWS if isinstance(writer.format, Xlsx) else writer.max_rows
@@ -219,12 +219,12 @@ class _FeedJob:
     def _write(
         self, share: Share, folder: Path, ends: Sequence[ExtraLine], *, is_last: bool
     ) -> list[Path]:
-        changes = self._changes(share.delivery.number)
+        changes = self._changes(share)
         added = [*changes.added, *self.carried]
         self.carried = changes.carried
         if is_last:  # there is no later file to wait for
             added, self.carried = [*added, *self.carried], []
-        replaced = self._tables_of(changes.replaced)
+        replaced = self._replaced(changes.replaced)
         tail = self._tail(added, ends)
         self._note_accounts(changes)
         paths = []
@@ -250,7 +250,7 @@ class _FeedJob:
         path: Path,
         start: int,
         stop: int,
-        replaced: Mapping[int, pa.Table],
+        replaced: Replaced,
         tail: Sequence[pa.Table],
         has_tail: bool,
     ) -> int:
@@ -260,14 +260,13 @@ class _FeedJob:
         ).to_arrow_reader(ROWS)
         sink = open_sink(self.writer, path, reader.schema.remove(0))
         count, expected = 0, start + 1
-        places = np.array(sorted(replaced), np.int64)
         for batch in reader:
             rows = pa.Table.from_batches([batch])
             numbers = rows["rn"].to_numpy()
             if len(numbers) and (numbers[0] != expected or (np.diff(numbers) != 1).any()):
                 raise RuntimeError("the engine changed the order of the rows")
             expected += len(numbers)
-            rows = _substituted(rows, numbers, places, replaced)
+            rows = replaced.put_into(rows, expected - len(numbers))
             count += rows.num_rows
             sink.add(rows)
         for rows in tail if has_tail else ():
@@ -293,14 +292,15 @@ class _FeedJob:
 
     # ------------------------------------------------------------------------------ damage
 
-    def _changes(self, turn: int) -> Changes:
-        empty = "and nested_count > 0" if self.writer.nested else ""
+    def _changes(self, share: Share) -> Changes:
         if self.parameters.defect_rate == 0:
             return Changes()
-        spare = self.connection.execute(
-            f"select rn from batch where not coalesce(is_protected, false) {empty} order by rn"
+        turn = share.delivery.number
+        empty = "or nested_count = 0" if self.writer.nested else ""
+        kept = self.connection.execute(
+            f"select rn from batch where coalesce(is_protected, false) {empty} order by rn"
         ).fetchnumpy()["rn"]
-        chosen = self.planter.choose(turn, np.asarray(spare))
+        chosen = self.planter.choose(turn, Spare(share.records, np.asarray(kept)))
         if not chosen:
             return Changes()
         chosen = self._fitting(self._refunded_first(chosen, turn), turn)
@@ -356,27 +356,22 @@ class _FeedJob:
             row[0]: Record(dict(zip(self.headers, row[2:], strict=True)), row[1]) for row in rows
         }
 
-    def _tables_of(self, replaced: Mapping[int, Record | None]) -> dict[int, pa.Table]:
-        numbers = [number for number, record in replaced.items() if record is not None]
-        records = [record for record in replaced.values() if record is not None]
-        tables = dict(zip(numbers, self._tables(records), strict=True))
-        nothing = pa.table({"rn": pa.array([], pa.int64())})
-        return {number: tables.get(number, nothing) for number in replaced}
+    def _replaced(self, replaced: Mapping[int, Record | None]) -> Replaced:
+        numbers = sorted(replaced)
+        records = [record for number in numbers if (record := replaced[number]) is not None]
+        stays = np.array([replaced[number] is not None for number in numbers], bool)
+        return Replaced(np.array(numbers, np.int64), stays, self._table(records))
 
-    def _tables(self, records: Sequence[Record]) -> list[pa.Table]:
-        """One table per record, with its line or its typed cells."""
-        if not records:
-            return []
-        numbers = pa.array([-1], pa.int64())
+    def _table(self, records: Sequence[Record]) -> pa.Table:
+        """One row per record, with its line or its typed cells."""
         if self.is_typed:
             rows = [{"rn": -1, **record.cells} for record in records]
-            whole = pa.Table.from_pylist(rows, self._typed_schema())
-            return [whole.slice(n, 1) for n in range(len(rows))]
-        lines = self._lines([record.cells for record in records])
-        return [
-            pa.table({"rn": numbers, "line": [r.line_change(line) if r.line_change else line]})
-            for r, line in zip(records, lines, strict=True)
-        ]
+            return pa.Table.from_pylist(rows, self._typed_schema())
+        lines = self._lines([record.cells for record in records]) if records else []
+        return _line_table(
+            record.line_change(line) if record.line_change else line
+            for record, line in zip(records, lines, strict=True)
+        )
 
     def _typed_schema(self) -> pa.Schema:
         """Of the rows as they come from the engine."""
@@ -399,13 +394,11 @@ class _FeedJob:
 
     def _tail(self, added: Sequence[Record], ends: Sequence[ExtraLine]) -> list[pa.Table]:
         """Records after the last one of the batch, then what is no record."""
-        tables = self._tables(added)
+        tables = [self._table(added)] if added else []
         for defect in ends:
             made = defect.make(tuple(self.headers))
-            if isinstance(made, str):
-                tables.append(pa.table({"rn": pa.array([-1], pa.int64()), "line": [made]}))
-            else:
-                tables += self._tables([Record(made)])
+            tables.append(_line_table([made]) if isinstance(made, str)
+                          else self._table([Record(made)]))  # fmt: skip
             for feed in (self.writer.feed, *self.writer.siblings):
                 self.log.add(feed, defect)
         return tables
@@ -428,7 +421,8 @@ class _FeedJob:
         for defect in kinds:
             random = generator(self.seed, self.writer.feed, "files", defect.kind)
             sure = turns[int(random.integers(len(turns)))]
-            share = min(1.0, defect.files_share * self.parameters.defect_rate)
+            rate = defect.rate(self.parameters.damaged_files)
+            share = min(1.0, rate * self.parameters.defect_rate)
             for turn in turns:
                 if turn == sure or random.random() < share:
                     found.setdefault(turn, []).append(defect)
@@ -527,25 +521,32 @@ def _account_channel(writer: FeedWriter, entity: Entity) -> str:
     )
 
 
-def _substituted(
-    rows: pa.Table, numbers: np.ndarray, places: np.ndarray, replaced: Mapping[int, pa.Table]
-) -> pa.Table:
-    """The rows with some of them replaced by others, or by none."""
-    if not len(numbers):
-        return rows
-    inside = places[(places >= numbers[0]) & (places <= numbers[-1])]
-    if not len(inside):
-        return rows
-    pieces, start = [], 0
-    for place in inside.tolist():
-        at = int(place - numbers[0])
-        pieces.append(rows.slice(start, at - start))
-        other = replaced[place]
-        if other.num_rows:
-            pieces.append(other.select(rows.column_names).cast(rows.schema))
-        start = at + 1
-    pieces.append(rows.slice(start))
-    return pa.concat_tables(pieces)
+def _line_table(lines: Iterable[str]) -> pa.Table:
+    texts = pa.array(lines, pa.string())
+    return pa.table({"rn": pa.array(np.full(len(texts), -1)), "line": texts})
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Records of a delivery that are written otherwise, or not at all."""
+
+    numbers: np.ndarray  # rising
+    stays: np.ndarray  # whether the record is in the file
+    rows: pa.Table  # of those that stay, in their order
+
+    def put_into(self, rows: pa.Table, first: int) -> pa.Table:
+        """``rows``, whose numbers begin with ``first``, with these instead of the clean ones."""
+        start, stop = np.searchsorted(self.numbers, [first, first + rows.num_rows]).tolist()
+        if start == stop:
+            return rows
+        stays, before = self.stays[start:stop], int(self.stays[:start].sum())
+        others = self.rows.slice(before, int(stays.sum())).select(rows.column_names)
+        source = np.arange(rows.num_rows)
+        source[self.numbers[start:stop] - first] = np.where(
+            stays, rows.num_rows + np.cumsum(stays) - 1, -1
+        )
+        both = pa.concat_tables([rows, others.cast(rows.schema)])
+        return both.take(pa.array(source[source >= 0]))
 
 
 __all__ = ["DEFECT_SCHEMA", "Landed", "WrittenFile", "write_landing"]

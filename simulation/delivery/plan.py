@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from simulation.delivery.defects import USUAL
 from simulation.delivery.feed_writer import Cadence
 from simulation.parameters import WorldParameters
 from simulation.seasons import Calendar
@@ -26,7 +27,8 @@ class DeliveryParameters:
 
     ``months_per_file`` is the length of a history file by cadence; the last ``daily_days`` days
     come day by day. A late file comes ``late_days`` after every ``late_every_months``.
-    ``defect_rate`` multiplies every rate of damage; 0 plants nothing.
+    ``damaged_records`` and ``damaged_files`` are the rates of damage by kind, ``defect_rate``
+    multiplies them all; 0 plants nothing.
     """
 
     first_day: date
@@ -37,6 +39,8 @@ class DeliveryParameters:
     late_every_months: int = 6
     late_days: int = 5
     defect_rate: float = 1.0
+    damaged_records: Mapping[str, float] = field(default_factory=lambda: {USUAL: 0.0})
+    damaged_files: Mapping[str, float] = field(default_factory=lambda: {USUAL: 0.0})
     memory_limit: str = "3GB"
     threads: int = 2
 
@@ -53,6 +57,8 @@ def delivery_parameters(parameters: WorldParameters) -> DeliveryParameters:
         late_every_months=said.late_every_months,
         late_days=said.late_days,
         defect_rate=said.defect_rate,
+        damaged_records=said.damaged_records,
+        damaged_files=said.damaged_files,
         memory_limit=said.memory_limit,
         threads=said.threads,
     )

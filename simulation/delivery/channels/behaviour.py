@@ -96,7 +96,7 @@ def long_line() -> LineDefect:
     def change(line: str) -> str:
         return json.dumps({**json.loads(line), "dump": "长" * 1_000_000}, ensure_ascii=False) + "\n"
 
-    return LineDefect("long_line", "B71", "quarantined", "field_too_long", change=change, rate=0)
+    return LineDefect("long_line", "B71", "quarantined", "field_too_long", change=change, times=0)
 
 
 def _event_defects(key: str, instant: str, action: str) -> tuple[Defect, ...]:
@@ -106,8 +106,8 @@ def _event_defects(key: str, instant: str, action: str) -> tuple[Defect, ...]:
         worded_instant(instant),
         bad_json(),
         key_twice(),
-        duplicate(rate=0.0005),
-        duplicate(is_later=True, rate=0.0005),
+        duplicate(times=0.5),
+        duplicate(is_later=True, times=0.5),
         error_message(),
         file_again(),
     )
@@ -222,8 +222,8 @@ MINI_PROGRAM_EVENTS = FeedWriter(
         phone_in("page", "pages/share?mobile=13912345678"),
         mojibake("page"),
         zero_width("_id"),
-        duplicate(rate=0.0005),
-        duplicate(is_later=True, rate=0.0005),
+        duplicate(times=0.5),
+        duplicate(is_later=True, times=0.5),
         damaged_file(),
         file_again(),
     ),

@@ -204,10 +204,7 @@ IDENTITY_REVIEWS = FeedWriter(
         text("甲方账号", "left_customer_id"),
         text("乙方渠道", "right_channel"),
         text("乙方账号", "right_customer_id"),
-        text(
-            "结论",
-            coded("verdict", {"same": "同一人", "different": "不同人", "unsure": "无法判断"}),
-        ),
+        text("结论", coded("verdict", _VERDICTS)),
         text("审核员", "reviewer_id"),
         text("审核时间", "stamp(reviewed_at)"),
     ),

@@ -198,7 +198,7 @@ LEGACY = FeedWriter(
         lost_characters("等级"),
         short_row(),
         long_row(),
-        duplicate(rate=0.004),
+        duplicate(times=4),
         conflict("等级", always("钻石卡")),
         total_row("累计消费"),
     ),

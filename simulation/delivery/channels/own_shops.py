@@ -55,7 +55,7 @@ STATUS = """case order_status when 'paid' then 'SUCCESS' when 'unpaid' then 'NOT
 LINE_KIND = "upper(line_kind)"
 FAR = dt.datetime(2031, 5, 1, 1, tzinfo=dt.UTC)
 EMPTY_PARQUET = FileDefect(
-    "empty_file", "B38", "refused", "unreadable", spoil=lambda good, name: b"", files_share=0
+    "empty_file", "B38", "refused", "unreadable", times=0, spoil=lambda good, name: b""
 )
 
 

@@ -97,7 +97,7 @@ FEEDS = (
             phone_in("Reply", "打这个 13912345678"),
             CellDefect(
                 "null_account", "B63", "normalised", header="UserId", change=lambda cell: "NULL"
-            ).at(0),
+            ).once(),
             short_row(),
             long_row(),
             duplicate(),
@@ -161,7 +161,7 @@ FEEDS = (
             bad_day("timestamp", "2026-02-30T10:00:00Z"),
             future_time("timestamp", "2031-05-01T01:00:00Z"),
             phone_in("reason", "550 no such user ann@example.org"),
-            unclosed_quote(";").at(0),  # two of them in one file would close each other
+            unclosed_quote(";").once(),  # two of them in one file would close each other
             duplicate(),
             duplicate(is_later=True),
             file_again(),

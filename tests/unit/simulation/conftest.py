@@ -34,6 +34,7 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
         world__months=4,
         purchases__rate_scale_days=20,  # busier than the demo: few people show every damage
         behaviour__sessions_per_month=2.2,
+        campaigns__unsubscribed_share=0.05,
         delivery__months_per_large_file=1,
         delivery__months_per_small_file=3,
         delivery__daily_days=1,

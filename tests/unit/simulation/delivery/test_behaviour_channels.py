@@ -34,8 +34,9 @@ from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.ledger.schema import consents, vault
 from simulation.delivery import Landed, write_landing
 from simulation.delivery.channels import behaviour, desks, receipts, service, wecom
-from simulation.delivery.defects import CellDefect, Conflict, Correction, LineDefect
+from simulation.delivery.defects import CellDefect, Conflict, Correction, HeldBack, LineDefect
 from tests.unit.simulation.conftest import SmallWorld
+from tests.unit.simulation.delivery import ends
 
 ROOT = Path(__file__).resolve().parents[4]
 WRITERS = {
@@ -43,6 +44,9 @@ WRITERS = {
     for module in (behaviour, wecom, receipts, service, desks)
     for writer in module.FEEDS
 }
+HELD_BACK = sorted(
+    feed for feed, w in WRITERS.items() if any(isinstance(d, HeldBack) for d in w.defects)
+)
 KEY = b"a key for tests only"
 AFTER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 TRIALS = "13912345678"  # the number the planted texts give away
@@ -230,6 +234,46 @@ def _is_kept_otherwise(defect: Any) -> bool:
     return isinstance(defect, CellDefect) and (
         defect.outcome == "accepted" or defect.kind == "null_account"
     )
+
+
+# ------------------------------------------------------------------- damage that keeps a record
+
+
+@pytest.mark.requirement("ING-6")
+@pytest.mark.bad_input("B58")
+@pytest.mark.parametrize("feed", HELD_BACK)
+def test_records_held_back_are_known_late_and_no_others(
+    feed: str, small_world: SmallWorld, delivered: Delivered
+) -> None:
+    held = ends.planted(delivered.landed, feed, "accepted")["held_back"]
+    parts = delivered.reports[feed].part_paths(delivered.home)
+    found = ends.known_late(
+        WRITERS[feed], delivered.specs[feed], delivered.clean, parts, small_world.rhythm
+    )
+    assert found == held > 0
+
+
+@pytest.mark.requirement("ING-3")
+@pytest.mark.parametrize("feed", sorted(WRITERS))
+def test_traits_of_files_are_logged_once_per_file(feed: str, delivered: Delivered) -> None:
+    logged = ends.planted(delivered.landed, feed, "normalised", "files")
+    assert ends.traits(WRITERS[feed], delivered.landed) == logged
+    assert not delivered.reports[feed].files or delivered.reports[feed].written
+
+
+@pytest.mark.parametrize("feed", sorted(WRITERS))
+def test_texts_and_spellings_are_kept_or_mended_as_often_as_planted(
+    feed: str, delivered: Delivered
+) -> None:
+    writer = WRITERS[feed]
+    texts = ends.planted(delivered.landed, feed, "accepted")
+    for kind in ("held_back", "corrected_version"):
+        del texts[kind]
+    assert ends.kept_texts(writer, delivered.written_rows(feed)) == texts
+    spellings = ends.planted(delivered.landed, feed, "normalised")
+    for kind, count in spellings.items():
+        assert ends.spelled(writer, delivered.landed, kind) == count, kind
+    # The keys themselves come back clean: see what_was_not_damaged_comes_back_as_it_happened.
 
 
 # ----------------------------------------------------------------------------- single cases

@@ -29,10 +29,12 @@ from simulation.delivery.defects import (
     Correction,
     ExtraLine,
     FileDefect,
+    HeldBack,
     NestedDefect,
 )
 from simulation.delivery.plan import deliveries
 from tests.unit.simulation.conftest import SmallWorld
+from tests.unit.simulation.delivery import ends
 
 ROOT = Path(__file__).resolve().parents[4]
 MODULES = (tmall, jd, douyin, own_shops, pos, supply, loyalty)
@@ -45,6 +47,12 @@ CORRECTED = sorted(
 )
 # Feeds whose records change in the world after they were told.
 RESTATES = {feed: writer for feed, writer in WRITERS.items() if writer.restated_at}
+HELD_BACK = sorted(
+    feed
+    for w in WRITERS.values()
+    if any(isinstance(d, HeldBack) for d in w.defects)
+    for feed in (w.feed, *w.siblings)
+)
 AFTER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 # What the channel itself hides or respells; the exact value never leaves it.
 HIDDEN = {
@@ -320,6 +328,20 @@ def test_a_corrected_record_ends_as_it_happened(feed: str, taken: Taken) -> None
     assert older == (planted,)
 
 
+@pytest.mark.requirement("ING-5")
+@pytest.mark.parametrize("feed", ["app_order_lines", "douyin_order_lines"])
+def test_the_lines_of_a_corrected_order_come_with_both_versions(feed: str, taken: Taken) -> None:
+    older = taken.relations(feed).execute(
+        """
+        select count(*) from written as old inner join written as new
+            using (order_id, line_number)
+        where old.source_version = new.source_version - interval 1 second
+        """
+    )
+    assert older.fetchone() == (taken.count(feed, "corrected_version"),)
+    assert taken.count(feed, "corrected_version") > 0
+
+
 @pytest.mark.requirement("SRV-5")
 @pytest.mark.parametrize("feed", FEEDS)
 def test_accounts_with_a_sound_record_are_those_the_door_and_staging_let_in(
@@ -390,6 +412,30 @@ def test_b46_some_refunds_are_known_before_their_order(taken: Taken) -> None:
         )
         early += (found.fetchone() or (0,))[0]
     assert early
+
+
+# ------------------------------------------------------------------- damage that keeps a record
+
+
+@pytest.mark.requirement("ING-6")
+@pytest.mark.bad_input("B58")
+@pytest.mark.parametrize("feed", HELD_BACK)
+def test_records_held_back_are_known_late_and_no_others(
+    feed: str, small_world: SmallWorld, taken: Taken
+) -> None:
+    held = ends.planted(taken.landed, feed, "accepted")["held_back"]
+    parts = taken.reports[feed].part_paths(taken.home)
+    writer, spec = WRITERS.get(feed) or SIBLINGS[feed], taken.specs[feed]
+    found = ends.known_late(writer, spec, taken.clean, parts, small_world.rhythm)
+    assert found == held > 0
+
+
+@pytest.mark.requirement("ING-3")
+@pytest.mark.parametrize("feed", sorted(WRITERS))
+def test_traits_of_files_are_logged_once_per_file(feed: str, taken: Taken) -> None:
+    logged = ends.planted(taken.landed, feed, "normalised", "files")
+    assert ends.traits(WRITERS[feed], taken.landed) == logged
+    assert not taken.reports[feed].files or taken.reports[feed].written
 
 
 # ----------------------------------------------------------------------------- whole files

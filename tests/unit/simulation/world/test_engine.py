@@ -130,7 +130,8 @@ def test_identity_lists_exactly_the_accounts_that_were_delivered_unharmed(tmp_pa
     strange = pa.table({"channel": ["app"], "source_customer_id": ["nobody"]})
     pq.write_table(pa.concat_tables([kept.slice(3, 4).select(columns), strange]),
                    files["app_events"])  # fmt: skip
-    finish_truth(truth, files, pa.table({"feed": ["app_orders"], "kind": ["x"], "count": [1]}))
+    defects = pa.table({"feed": ["app_orders"], "kind": ["x"], "count": [1]})
+    finish_truth(truth, files, defects, "1GB")
     found = pq.read_table(truth / "identity.parquet")
     assert found.column_names == ["channel", "source_customer_id", "person_id"]
     assert sorted(map(str, found.to_pylist())) == sorted(map(str, kept.to_pylist()))
@@ -171,6 +172,22 @@ def test_only_a_folder_of_its_own_in_the_work_folder_is_emptied(tmp_path: Path) 
     assert main(["--scale-only", "--clean-only", *tiny]) == 0
     assert [path for path in work.rglob("*") if path.is_file()] == [mine]
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["landing", "truth"]
+
+
+def test_the_peaks_of_the_workers_are_added_up(tmp_path: Path) -> None:
+    two = _small(world__people=40, world__people_per_chunk=20)
+    alone = write_clean(two, tmp_path / "a", tmp_path / "ta")
+    together = write_clean(two, tmp_path / "b", tmp_path / "tb", workers=2)
+    assert alone.counts == together.counts and alone.workers_peak == 0
+    assert together.workers_peak > 60_000_000  # one interpreter with its libraries at least
+
+
+def test_clean_records_alone_are_only_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--home", str(tmp_path), "--people", "5", "--clean-only"]) == 1
+    assert "give --scale-only too" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_number_can_be_set_on_the_command_line() -> None:
