@@ -76,6 +76,11 @@ def make(folder: Path, **changes: object) -> Read:
     return Read(world, sink, folder, connection)
 
 
+def near(found: float, told: float, count: int) -> bool:
+    """Whether a share of ``count`` is the declared one but for chance."""
+    return abs(found - told) < 4 * (told * (1 - told) / count) ** 0.5 + 1e-9
+
+
 def without_effects() -> list[dict[str, object]]:
     """The journeys, all of them without any effect."""
     return [

@@ -197,7 +197,8 @@ def test_cases_meet_their_outcome(usual: Read) -> None:
             select person_id from (from sms_receipts union all from push_receipts union all
                 from email_receipts union all from wecom_receipts)
             where receipt_kind = 'sent' and (occurred_at {LOCAL})::date > {TODAY} - 7
-                and person_id in ({_cases_of("capped")}) group by 1 having count(*) >= 3)"""),
+                and person_id in ({_cases_of("capped")}) group by 1
+            having count(*) = 4 and max((occurred_at {LOCAL})::date) = {TODAY})"""),
     ):  # fmt: skip
         assert usual.rows(query)[0][0] == count[outcome], outcome
 

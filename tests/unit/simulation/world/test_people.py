@@ -132,6 +132,16 @@ def test_numbers_go_round(plain: Read) -> None:
         """
     )[0][0]
     assert shared > 50
+    at_once = plain.rows(
+        """
+        select count(*) from (
+            select registered_at, lag(phone_valid_until)
+                over (partition by phone order by registered_at) as lent_until
+            from tmall_accounts where phone_valid_until is not null
+        ) where registered_at < lent_until
+        """
+    )
+    assert at_once == [(0,)]
 
 
 def test_numbers_given_up_are_given_out_again_at_the_declared_rate(plain: Read) -> None:
@@ -212,6 +222,16 @@ def test_refunds_coupons_and_reviews_come_at_the_declared_rates(plain: Read) -> 
         """
     )[0][0]
     assert redeemed == used * count
+    reviewed, count = plain.rows(
+        """
+        select count(review_id), count(*)
+        from every_order o join logistics_shipments s
+            on s.order_id = o.order_id and shipment_status = 'delivered'
+        left join product_reviews r on r.order_id = o.order_id
+        where s.delivered_at < timestamp '2026-06-15'
+        """
+    )[0]
+    assert _near(reviewed / count, plain.parameters.service.review_share, count)
 
 
 def test_goods_come_back_to_tills_at_the_declared_rate(plain: Read) -> None:

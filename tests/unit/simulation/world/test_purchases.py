@@ -14,6 +14,7 @@ from scipy.special import polygamma
 from ml.clv.bg_nbd import BgNbdModel
 from ml.clv.gamma_gamma import GammaGammaModel
 from simulation.catalogue import CATEGORIES, CATEGORY_NAMES
+from simulation.feeds import ORDER_CHANNELS
 from simulation.parameters import load_parameters
 from simulation.seasons import DAY, Calendar
 from tests.unit.simulation.world.support import (
@@ -186,6 +187,32 @@ def test_used_up_goods_are_bought_again_at_their_pace(usual: Read) -> None:
     share = usual.parameters.replenishing_share
     # At most every order could be followed; the last ones are not followed before the end.
     assert 0.4 * share < chains[0][0] < share
+    lines = " union all ".join(
+        f"select order_id, sku, person_id, ordered_at from {name}_order_lines "
+        "where line_kind = 'sale'"
+        for name in ORDER_CHANNELS
+    )
+    again = f"""
+        with goods as (
+            select sku, any_value(category_name) as category, any_value(replenish_days) as days
+            from erp_products group by 1
+        ),
+        bought as (
+            select distinct order_id, l.person_id, ordered_at, category, days, origin
+            from ({lines}) l join goods using (sku) join truth_orders using (order_id)
+            where is_paid
+        )
+        select count(*), count(*) filter (exists (
+            from bought as first
+            where first.person_id = again.person_id and first.category = again.category
+                and date_diff('day', first.ordered_at, again.ordered_at)
+                    between 0.5 * again.days and 1.6 * again.days
+        ))
+        from bought as again where origin = 'replenishment'
+    """
+    count, in_time = usual.rows(again)[0]
+    # The days go by a Gamma with a spread of a fifth.
+    assert count > 500 and in_time / count > 0.97
 
 
 def test_more_people_leave_after_what_drives_them_away(usual: Read) -> None:
