@@ -274,6 +274,11 @@ class ParsedDbt:
         failed = [node for node in getattr(done.result, "results", ()) if node.status == "error"]
         assert done.success, failed[0].message if failed else done.exception
 
+    def entities_stepped_by(self) -> set[str]:
+        """Every entity whose days a stepped table replaces."""
+        nodes = self._manifest.nodes.values()
+        return {entity for node in nodes for entity in node.config.get("touched_by") or ()}
+
     def _invoke(self, warehouse: Path, settings: Mapping[str, str], *arguments: str) -> Any:
         from dbt.adapters.duckdb import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner

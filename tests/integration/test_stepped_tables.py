@@ -1,16 +1,17 @@
 """Stepping a warehouse from night to night gives the tables a new warehouse would have.
 
-Random deliveries: late, repeated, corrected, contradicting and taken-back records, ``as_of``
-stepping forward, runs that die between two models. Each stepped table is compared row by row with
-that of a full build.
+Random deliveries: late, repeated, corrected, contradicting and taken-back records of every entity
+a stepped table reads, ``as_of`` stepping forward, runs that die between two models. Each stepped
+table is compared row by row with that of a full build on the same files in another order.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import dbt_support
-from tests.dbt_support import Delivery, ParsedDbt, order_line
+from tests.dbt_support import Delivery, ParsedDbt
+from tests.integration.stepped_support import (
+    FAR_STEPS,
+    FIRST_DAY,
+    KINDS,
+    Night,
+    Plan,
+    far_plans,
+    plans,
+)
 
-FIRST_DAY = dt.date(2024, 6, 1)
-STEPPED = (
+BALANCE = "ops.feed_balance"
+COMPARED = (
     "marts.fct_events_daily",
     "marts.fct_sessions",
     "marts.fct_cart_days",
@@ -31,151 +41,16 @@ STEPPED = (
     "marts.fct_live_days",
     "marts.fct_community_days",
     "intermediate.int_event_touches",
+    "intermediate.int_account_touches",
     "staging.stg_order_lines",
     "staging.stg_orders",
     "staging.stg_refunds",
-    "ops.feed_balance",
+    BALANCE,
     "ops.late_records",
 )
 CHAIN = ("+staged_parts", "late_records")
-# Left out of the fast test: one row per record of seventeen entities, the dearest model to compile.
+# Left out where a test is about single days: the dearest model to compile.
 TIMELINE = ("int_account_touches",)
-# A run may die after any of these; what stands before it in the chain is done.
-DEATHS = (
-    "stg_parts",
-    "+stg_record_ids",
-    "+stg_repeated_records",
-    "+stg_touched_days",
-    "+fct_sessions",
-    "+fct_events_daily",
-    "+stg_orders",
-    "+feed_balance",
-)
-
-
-@dataclass(frozen=True)
-class Night:
-    """What comes before a run, and how the run goes."""
-
-    deliveries: list[Delivery]
-    days_on: int  # how far as_of steps
-    taken_back: int | None  # which file is read again by another mapping, or dropped
-    dies_after: str | None
-
-
-def instants(days: int = 6) -> st.SearchStrategy[str]:
-    """Moments of a few days, many of them around the gap of a session and the business midnight."""
-    minutes = st.sampled_from([0, 1, 29, 30, 31, 59, 957, 958, 960, 961, 989, 990, 1439])
-    return st.builds(
-        lambda day, minute: str(
-            dt.datetime.combine(FIRST_DAY, dt.time()) + dt.timedelta(days=day, minutes=minute)
-        ),
-        st.integers(0, days - 1),
-        minutes,
-    )
-
-
-LATE_DAYS = st.sampled_from([0, 0, 0, 1, 3, 40, 429, 430, 431])
-ACCOUNTS = st.sampled_from(["a1", "a2", None])
-
-
-@st.composite
-def placed(draw: st.DrawFn, column: str) -> dict[str, Any]:
-    """When it happened, which version of it this is, and when it became known."""
-    happened = draw(instants())
-    version = draw(st.sampled_from([None, "2024-06-02", "2024-06-04", "delivery", "delivery"]))
-    known = dt.datetime.fromisoformat(happened) + dt.timedelta(days=draw(LATE_DAYS))
-    version = str(known) if version == "delivery" else version
-    return {column: happened, "source_version": version, "known_at": str(known)}
-
-
-def events() -> st.SearchStrategy[dict[str, Any]]:
-    types = ["page_view", "product_view", "cart_added", "cart_removed", "favourite_added",
-             "favourite_removed", "checkout_started", "live_entered", "live_liked"]  # fmt: skip
-    return st.builds(
-        lambda place, number, kind, account, device, sku: {
-            "event_id": f"e{number}",
-            "event_type": kind,
-            "source_customer_id": account,
-            "device_id": device,
-            "sku": sku,
-            "live_room_id": "room" if kind.startswith("live") else None,
-            **place,
-        },
-        placed("occurred_at"),
-        st.integers(1, 9),
-        st.sampled_from(types),
-        ACCOUNTS,
-        st.sampled_from(["d1", "d2"]),
-        st.sampled_from(["TEA", "CUP", None]),
-    )
-
-
-def posts() -> st.SearchStrategy[dict[str, Any]]:
-    return st.builds(
-        lambda place, number, kind, account: {
-            "post_id": f"p{number}",
-            "post_kind": kind,
-            "group_id": "g1",
-            "source_customer_id": account,
-            **place,
-        },
-        placed("posted_at"),
-        st.integers(1, 4),
-        st.sampled_from(["post", "question"]),
-        ACCOUNTS,
-    )
-
-
-def lines() -> st.SearchStrategy[dict[str, Any]]:
-    return st.builds(
-        lambda place, number, price: order_line(f"o{number}", unit_price_amount=price, **place),
-        placed("ordered_at"),
-        st.integers(1, 5),
-        st.sampled_from(["10", "11"]),
-    )
-
-
-def orders() -> st.SearchStrategy[dict[str, Any]]:
-    return st.builds(
-        lambda place, number, status: {
-            "order_id": f"o{number}",
-            "source_customer_id": "a1",
-            "order_status": status,
-            "paid_amount": "30",
-            "currency": "CNY",
-            **place,
-        },
-        placed("ordered_at"),
-        st.integers(1, 4),
-        st.sampled_from(["paid", "cancelled"]),
-    )
-
-
-def deliveries() -> st.SearchStrategy[Delivery]:
-    kinds = [
-        ("app_events", "app", "events", events()),
-        ("posts", "community", "community_posts", posts()),
-        ("shop_lines", "shop", "order_lines", lines()),
-        ("shop_orders", "shop", "orders", orders()),
-    ]
-    return st.sampled_from(kinds).flatmap(
-        lambda kind: st.builds(
-            lambda records: Delivery(*kind[:3], records),
-            st.lists(kind[3], min_size=1, max_size=6),
-        )
-    )
-
-
-def nights(most: int) -> st.SearchStrategy[list[Night]]:
-    night = st.builds(
-        Night,
-        deliveries=st.lists(deliveries(), max_size=3),
-        days_on=st.integers(0, 3),
-        taken_back=st.one_of(st.none(), st.none(), st.integers(0, 9)),
-        dies_after=st.one_of(st.none(), st.sampled_from(DEATHS)),
-    )
-    return st.lists(night, min_size=2, max_size=most)
 
 
 @pytest.fixture(scope="module")
@@ -194,32 +69,63 @@ def zone_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_DBT_REPORTING_CURRENCY", "CNY")
 
 
-def step_through(
-    dbt: ParsedDbt, folder: Path, plan: Sequence[Night], left_out: Sequence[str]
-) -> None:
-    """Lives through the nights, then compares with a warehouse that saw only the last one."""
+def step_through(dbt: ParsedDbt, folder: Path, plan: Plan) -> Path:
+    """Lives through the nights, then compares with warehouses that saw only the last one.
+
+    All tables but the balance per file must come out the same when the files came in another order;
+    which of two equal records counts as the duplicate follows the order. Returns the warehouse.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    stepped, fresh = folder / "stepped" / "crm.duckdb", folder / "fresh" / "crm.duckdb"
-    for path in (stepped, fresh):
+    stepped, fresh, same_order = (
+        folder / name / "crm.duckdb" for name in ("stepped", "fresh", "same_order")
+    )
+    for path in (stepped, fresh, same_order):
         path.parent.mkdir(parents=True)
-    dbt_support.create_sources(stepped)
-    as_of = FIRST_DAY + dt.timedelta(days=2)
-    excluded = ("--exclude", *left_out) if left_out else ()
-    for night in plan:
-        as_of += dt.timedelta(days=night.days_on)
-        dbt_support.deliver(stepped, fresh_files(stepped, night.deliveries))
-        if night.taken_back is not None:
-            take_back(stepped, night.taken_back)
-        if night.dies_after:
-            dbt.run(stepped, "--select", night.dies_after, *excluded, as_of=str(as_of))
-        else:
-            dbt.run(stepped, "--select", *CHAIN, *excluded, as_of=str(as_of))
-    dbt.run(stepped, "--select", *CHAIN, *excluded, as_of=str(as_of))
+    as_of = live_through(dbt, stepped, plan.nights)
     copy_sources(stepped, fresh)
-    dbt.run(fresh, "--select", *CHAIN, *excluded, as_of=str(as_of))
-    tables = [name for name in (*STEPPED, "intermediate.int_account_touches")
-              if name.split(".")[1] not in left_out]  # fmt: skip
-    assert differences(stepped, fresh, tables) == []
+    shuffle(fresh, plan.order)
+    dbt.run(fresh, "--select", *CHAIN, as_of=as_of)
+    assert differences(stepped, fresh, [name for name in COMPARED if name != BALANCE]) == []
+    copy_sources(stepped, same_order)
+    dbt.run(same_order, "--select", f"+{BALANCE.split('.')[1]}", as_of=as_of)
+    assert differences(stepped, same_order, [BALANCE]) == []
+    return stepped
+
+
+def live_through(dbt: ParsedDbt, warehouse: Path, nights: Sequence[Night]) -> str:
+    """One run per night; a last one that dies is run again. Returns the day it ends with."""
+    dbt_support.create_sources(warehouse)
+    as_of = FIRST_DAY + dt.timedelta(days=2)
+    for night in nights:
+        as_of += dt.timedelta(days=night.days_on)
+        dbt_support.deliver(warehouse, fresh_files(warehouse, night.deliveries))
+        if night.taken_back is not None:
+            take_back(warehouse, night.taken_back)
+        chosen = (night.dies_after,) if night.dies_after else CHAIN
+        dbt.run(warehouse, "--select", *chosen, as_of=str(as_of))
+    if nights[-1].dies_after:
+        dbt.run(warehouse, "--select", *CHAIN, as_of=str(as_of))
+    return str(as_of)
+
+
+def shuffle(warehouse: Path, seed: int) -> None:
+    """Lets the files have come in another order, and lie in it."""
+    with duckdb.connect(str(warehouse)) as connection:
+        files = connection.execute(
+            "select feed, file_sha256 from ledger.inbox_files order by inbox_seq"
+        ).fetchall()
+        random.Random(seed).shuffle(files)
+        connection.executemany(
+            "update ledger.inbox_files set inbox_seq = ? where feed = ? and file_sha256 = ?",
+            [[place, *file] for place, file in enumerate(files, start=1)],
+        )
+        for name in dbt_support.SHOWN:
+            connection.execute(
+                f"create or replace table conformed.{name} as select records.* "
+                f"from conformed.{name} as records inner join ledger.inbox_files as files "
+                "on records.feed = files.feed and records.file_sha256 = files.file_sha256 "
+                "order by files.inbox_seq, records.record_number"
+            )
 
 
 def fresh_files(warehouse: Path, wanted: Sequence[Delivery]) -> list[Delivery]:
@@ -382,7 +288,8 @@ def test_a_night_replaces_exactly_the_days_that_changed(
     fresh = tmp_path / "crm.duckdb"
     copy_sources(shop.path, fresh)
     dbt.run(fresh, "--select", *CHAIN, "--exclude", *TIMELINE, as_of="2024-06-11")
-    assert differences(shop.path, fresh, STEPPED) == []
+    made = [name for name in COMPARED if not name.endswith(TIMELINE)]
+    assert differences(shop.path, fresh, made) == []
 
 
 @pytest.mark.slow
@@ -405,22 +312,80 @@ def test_a_table_that_missed_a_night_is_made_anew(dbt: ParsedDbt, work: Path) ->
     assert not {"stg_record_ids", "stg_order_lines"} & made_anew
 
 
+def random_plans(most: int) -> settings:
+    """Other plans in every run; a failing one is printed."""
+    return settings(
+        max_examples=most,
+        deadline=None,
+        derandomize=False,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def rows_of(warehouse: Path) -> Counter[str]:
+    """Rows of each compared table."""
+    counts = (f"select '{name}' as name, count(*) as rows from {name}" for name in COMPARED)
+    found = dbt_support.read(warehouse, " union all ".join(counts))
+    return Counter({row["name"]: row["rows"] for row in found})
+
+
+def step_through_plans(
+    dbt: ParsedDbt, folder: Path, plans: st.SearchStrategy[Plan], most: int
+) -> None:
+    """Steps through random plans; a table without a row in all of them would have shown nothing."""
+    rows: Counter[str] = Counter()
+
+    @random_plans(most)
+    @given(plan=plans)
+    def equal_a_full_build(plan: Plan) -> None:
+        rows.update(rows_of(step_through(dbt, folder, plan)))
+
+    equal_a_full_build()
+    assert [name for name in COMPARED if not rows[name]] == []
+
+
+def step_over_many_ranges(dbt: ParsedDbt, folder: Path, most: int) -> None:
+    """Steps over more touched days far apart than a table asks for as ranges."""
+
+    @random_plans(most)
+    @given(plan=far_plans())
+    def equal_a_full_build(plan: Plan) -> None:
+        warehouse = step_through(dbt, folder, plan)
+        (far,) = dbt_support.read(
+            warehouse,
+            "select min(day_count) as days from (select entity, count(*) as day_count "
+            "from staging.stg_touched_days group by entity)",
+        )
+        assert far["days"] >= FAR_STEPS, "no two of them are neighbours"
+        notes = "from staging.step_notes where table_name like 'fct_%' and not is_full"
+        assert len(dbt_support.read(warehouse, notes)) == 6, "stepped, not made anew"
+
+    equal_a_full_build()
+
+
 @pytest.mark.slow
-@settings(
-    max_examples=4,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(plan=nights(most=3))
-def test_stepped_tables_equal_a_full_build(dbt: ParsedDbt, work: Path, plan: list[Night]) -> None:
-    step_through(dbt, work / "fast", plan, left_out=TIMELINE)
+@pytest.mark.requirement("ING-6")
+def test_stepped_tables_equal_a_full_build_in_any_order(dbt: ParsedDbt, work: Path) -> None:
+    step_through_plans(dbt, work / "fast", plans(most_nights=3, most_files=2), most=4)
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("ING-6")
+def test_days_far_apart_are_replaced_without_those_between(dbt: ParsedDbt, work: Path) -> None:
+    step_over_many_ranges(dbt, work / "far", most=2)
+
+
+@pytest.mark.slow
+def test_every_entity_that_feeds_a_stepped_table_is_delivered(dbt: ParsedDbt) -> None:
+    assert dbt.entities_stepped_by() <= {kind.entity for kind in KINDS}
 
 
 @pytest.mark.soak
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(plan=nights(most=6))
-def test_stepped_tables_equal_a_full_build_long(
-    dbt: ParsedDbt, work: Path, plan: list[Night]
-) -> None:
-    step_through(dbt, work / "long", plan, left_out=())
+def test_stepped_tables_equal_a_full_build_in_any_order_long(dbt: ParsedDbt, work: Path) -> None:
+    step_through_plans(dbt, work / "long", plans(most_nights=6, most_files=4), most=60)
+
+
+@pytest.mark.soak
+def test_days_far_apart_are_replaced_without_those_between_long(dbt: ParsedDbt, work: Path) -> None:
+    step_over_many_ranges(dbt, work / "far_long", most=20)
