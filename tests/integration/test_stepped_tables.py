@@ -367,7 +367,7 @@ def step_over_many_ranges(dbt: ParsedDbt, folder: Path, most: int) -> None:
 @pytest.mark.slow
 @pytest.mark.requirement("ING-6")
 def test_stepped_tables_equal_a_full_build_in_any_order(dbt: ParsedDbt, work: Path) -> None:
-    step_through_plans(dbt, work / "fast", plans(most_nights=3, most_files=2), most=4)
+    step_through_plans(dbt, work / "fast", plans(most_nights=3, most_files=2), most=3)
 
 
 @pytest.mark.slow
