@@ -24,7 +24,7 @@ FIRST_DAY = dt.date(2024, 6, 1)
 MINUTES = st.sampled_from([0, 1, 29, 30, 31, 59, 957, 958, 960, 961, 989, 990, 1439])
 # Around the look-back of 430 days: what came later stays out of the rollups.
 LATE_DAYS = st.sampled_from([0, 0, 0, 1, 3, 40, 429, 430, 431])
-VERSIONS = st.sampled_from([None, None, "2024-06-02", "2024-06-04"])
+VERSIONS = st.sampled_from([None, "2024-06-02", "2024-06-04", "delivery", "delivery"])
 ACCOUNTS = st.sampled_from(["a1", "a2"])
 # A run may die after any of these; what stands before it in the chain is done.
 DEATHS = (
@@ -86,7 +86,9 @@ def placed(draw: st.DrawFn, moment: str) -> Record:
     day = FIRST_DAY + dt.timedelta(days=draw(st.integers(0, 7)))
     known = dt.datetime.combine(day, dt.time()) + dt.timedelta(minutes=draw(MINUTES))
     happened = known - dt.timedelta(days=draw(LATE_DAYS))
-    return {moment: str(happened), "source_version": draw(VERSIONS), "known_at": str(known)}
+    version = draw(VERSIONS)
+    version = str(known) if version == "delivery" else version
+    return {moment: str(happened), "source_version": version, "known_at": str(known)}
 
 
 def value_of(column: Column, is_key: bool) -> st.SearchStrategy[Any]:
@@ -168,12 +170,17 @@ def files_of(draw: st.DrawFn, kind: Kind, most: int) -> list[Delivery]:
             other = draw(kind.records)
             is_copy = draw(st.booleans())  # the same once more, known at another moment
             again.append(
-                record | {"known_at": max(other["known_at"], record[kind.moment])}
+                _known_at(record, max(other["known_at"], record[kind.moment]))
                 if is_copy
                 else other | kind.key(record)
             )
         files.append(kind.delivery(again + draw(st.lists(kind.records, min_size=1, max_size=2))))
     return files
+
+
+def _known_at(record: Record, moment: str) -> Record:
+    is_version = record["source_version"] == record["known_at"]
+    return record | {"known_at": moment} | ({"source_version": moment} if is_version else {})
 
 
 @st.composite
