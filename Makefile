@@ -15,7 +15,8 @@ export DO_NOT_TRACK := 1
 export PYTHON EXAMPLE LANDING JOB AS_OF PORT CRM_HOME
 
 BIN := .venv/bin
-PYTEST_OPTIONS ?= -n 2 --dist loadscope
+# In the order of the folders: the integration tests, which take longest, come first.
+PYTEST_OPTIONS ?= -n 2 --dist loadscope --no-loadscope-reorder
 
 # Where the data lives: CRM_HOME, else a folder named after what is run, else data/.
 SET_HOME = if [ -n "$$CRM_HOME" ]; then home=$$CRM_HOME; \
