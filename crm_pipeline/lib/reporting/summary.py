@@ -84,7 +84,8 @@ def _customers(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     yield "\nCustomers"
     yield (
         f"  {customers:,} customers, {orders or 0:,} orders, "
-        f"{spend or 0:,.2f} {currency} spent net of discounts and refunds; {guests:,} documents of guests"
+        f"{spend or 0:,.2f} {currency} spent net of discounts and refunds; "
+        f"{guests:,} documents of guests"
     )
 
 
