@@ -93,7 +93,8 @@ screenshots: setup ## Take the pictures of the README anew (needs Chromium and a
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/python .ci/uv_with_pip_settings.py pip compile --universal --python-version 3.11 \
-		--generate-hashes --extra dev --extra pull --upgrade --quiet -o requirements.lock pyproject.toml
+		--generate-hashes --extra dev --extra pull --extra identity --upgrade --quiet \
+		-o requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## Remove the environment and caches (data/ stays)

@@ -1,0 +1,260 @@
+"""``python -m benchmarks.identity_graph``: sightings to clusters, beside a plain GROUP BY.
+
+Add here: how the sightings are made up, what is measured and how the figures are printed.
+Not here: how a process is observed (``measure``).
+
+Both sides read the same Parquet file, each in a process of its own, in turn, twice; the faster of
+each counts, without imports. Then a chain of records in which each shares a value with the next.
+Nothing here asserts a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmarks.measure import run_measured
+
+PROJECT = Path(__file__).resolve().parents[1]
+TARGET_RATIO = 3
+TARGET_GIB = 4
+CHUNK = 500_000
+CHAIN_LENGTH = 300_000
+DAY = 86_400_000_000
+FIRST_DAY = int(dt.datetime(2023, 1, 1, tzinfo=dt.UTC).timestamp() * 1_000_000)
+SHOP_PHONES = 20
+# Kinds and the share of sightings each has.
+SHARES = {
+    "phone": 0.34,
+    "email": 0.20,
+    "union_id": 0.15,
+    "member_number": 0.15,
+    "device_id": 0.14,
+    "receiver_phone": 0.02,
+}
+Ints: TypeAlias = NDArray[Any]
+Count: TypeAlias = Callable[[], dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What one phase reports about itself, and its peak."""
+
+    wall: float
+    cpu: float
+    counts: dict[str, int]
+    peak_rss_bytes: int
+
+
+def main() -> int:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.identity_graph", description=__doc__
+    )
+    parser.add_argument("--edges", type=int, default=10_000_000, help="sightings [10,000,000]")
+    parser.add_argument("--text-accounts", action="store_true", help="accounts are texts")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each side [2]")
+    parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
+    parser.add_argument("--parquet", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.phase:
+        run_phase(options.phase, options.parquet)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="crm-identity-") as folder:
+        sightings, chain = Path(folder) / "sightings.parquet", Path(folder) / "chain.parquet"
+        write_sightings(sightings, options.edges, as_text=options.text_accounts)
+        write_chain(chain)
+        size = sightings.stat().st_size / 2**20
+        print(f"{options.edges:,} sightings, {size:.0f} MiB, load {os.getloadavg()[0]:.1f}\n")
+        compare(sightings, options.repeats)
+        print()
+        for phase in ("chain", "cut_chain"):
+            print_line(f"{CHAIN_LENGTH:,} {phase}", measure(phase, chain))
+    return 0
+
+
+def write_sightings(path: Path, count: int, *, as_text: bool) -> None:
+    """A shop's sightings in random order, one chunk in memory at a time.
+
+    A person has two or three accounts, an account three sightings on average. Planted: shops'
+    phones, phones that were somebody else's years ago, receivers, and a few e-mail addresses given
+    by the wrong person, so that some components hold two people.
+    """
+    writer = None
+    for start in range(0, count, CHUNK):
+        chunk = make_chunk(start // CHUNK, min(CHUNK, count - start), count // 3 + 1, as_text)
+        writer = writer or pq.ParquetWriter(path, chunk.schema, compression="zstd")
+        writer.write_table(chunk)
+    if writer is not None:
+        writer.close()
+
+
+def make_chunk(number: int, count: int, account_count: int, as_text: bool) -> pa.Table:
+    """One chunk; the same for any number of chunks before it."""
+    rng = np.random.Generator(np.random.Philox(key=[7, number]))
+    account = rng.integers(0, account_count, count)
+    person = scramble_within(account, account_count) * 10 // 23
+    luck = rng.random(count)
+    kind = rng.choice(len(SHARES), count, p=list(SHARES.values()))
+    is_phone, is_email = kind == 0, kind == 1
+    recycled = is_phone & (luck < 0.01)
+    stranger = recycled | (is_email & (luck < 0.001)) | (kind == 5)
+    person = np.where(stranger, rng.integers(0, account_count * 10 // 23 + 1, count), person)
+    day = rng.integers(0, 700, count) - np.where(recycled, 3000, 0)
+    code = np.where(kind == 4, scramble(account), scramble(person))
+    code = np.where(is_phone & (luck > 0.997), rng.integers(0, SHOP_PHONES, count), code)
+    prefixes = pa.array(["+861", "user", "oUnionIdOfWeChat", "M", "oaid-0123-4567-", "+861"])
+    suffixes = pa.array(["", "@example.com", "", "", "", ""])
+    kinds = pa.array(kind)
+    value = pc.binary_join_element_wise(
+        prefixes.take(kinds),
+        pc.utf8_lpad(pa.array(code).cast(pa.string()), 10, "0"),
+        suffixes.take(kinds),
+        "",
+    )
+    seen = FIRST_DAY + day * DAY
+    accounts = pa.array(account)
+    return pa.table(
+        {
+            "account": pc.binary_join_element_wise("shop:", accounts.cast(pa.string()), "")
+            if as_text
+            else accounts,
+            "kind": pa.array(list(SHARES)).take(kinds),
+            "value": value,
+            "seen_from": pa.array(seen).cast(pa.timestamp("us")),
+            "seen_to": pa.array(seen + rng.integers(0, 60, count) * DAY).cast(pa.timestamp("us")),
+        }
+    )
+
+
+def scramble(number: Ints) -> Ints:
+    """One to one below ten thousand million, so that neighbours are nowhere near."""
+    return (number * 2_654_435_761 + 12_345) % 10_000_000_019 % 10_000_000_000
+
+
+def scramble_within(number: Ints, count: int) -> Ints:
+    """One to one below ``count``: accounts of one person are not neighbours."""
+    factor = 1_618_033
+    while np.gcd(factor, count) > 1:
+        factor += 1
+    return number * factor % count
+
+
+def write_chain(path: Path) -> None:
+    """Account n and account n + 1 share a value."""
+    link = np.arange(CHAIN_LENGTH - 1)
+    account = np.concatenate([link, link + 1])
+    order = np.random.Generator(np.random.Philox(key=[7, 10**6])).permutation(len(account))
+    value = pc.binary_join_element_wise(
+        "user", pa.array(np.concatenate([link, link])[order]).cast(pa.string()), "@example.com", ""
+    )
+    seen = pa.array(np.full(len(account), FIRST_DAY)).cast(pa.timestamp("us"))
+    kind = pa.repeat("email", len(account))
+    names = ["account", "kind", "value", "seen_from", "seen_to"]
+    pq.write_table(pa.table([pa.array(account[order]), kind, value, seen, seen], names), path)
+
+
+def compare(sightings: Path, repeats: int) -> None:
+    """The floor and the resolution in turn."""
+    best: dict[str, Timed] = {}
+    for _ in range(repeats):
+        for phase in ("floor", "resolve", "resolve_and_edges"):
+            found = measure(phase, sightings)
+            if phase not in best or found.wall < best[phase].wall:
+                best[phase] = found
+    floor = best["floor"]
+    for phase, found in best.items():
+        ratio = f"{found.wall / floor.wall:6.2f} × wall{found.cpu / floor.cpu:7.2f} × CPU"
+        print_line(phase, found, "" if found is floor else ratio)
+    print(f"\nTarget: resolve ≤ {TARGET_RATIO} × floor, ≤ {TARGET_GIB} GiB")
+
+
+def print_line(name: str, found: Timed, more: str = "") -> None:
+    """One phase."""
+    counts = ", ".join(f"{count:,} {what}" for what, count in found.counts.items())
+    print(
+        f"{name:20}{found.wall:7.2f} s wall{found.cpu:8.2f} s CPU"
+        f"{found.peak_rss_bytes / 2**30:6.2f} GiB  {more}  {counts}",
+        flush=True,
+    )
+
+
+def measure(phase: str, parquet: Path) -> Timed:
+    """One phase in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.identity_graph", "--phase", phase]
+    measured = run_measured([*command, "--parquet", str(parquet)], folder=PROJECT)
+    told = json.loads(measured.output)
+    return Timed(told["wall"], told["cpu"], told["counts"], measured.peak_rss_bytes)
+
+
+def run_phase(phase: str, parquet: Path) -> None:
+    """Measures itself, imports left out."""
+    import duckdb
+
+    import ml.identity  # noqa: F401  its import is not part of the work
+
+    work = PHASES[phase]
+    relation = duckdb.connect().read_parquet(str(parquet))
+    wall, cpu = time.perf_counter(), time.process_time()
+    count = work(relation)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps({"wall": wall, "cpu": cpu, "counts": count()}))
+
+
+def group_by_value(relation: Any) -> Count:
+    """The floor: what finding equal values costs at least."""
+    counted = relation.query("s", "select value, count(*) as n from s group by value")
+    table = counted.to_arrow_table()
+    return lambda: {"values": table.num_rows}
+
+
+def resolve_all(relation: Any, *, limit: int | None = 100, with_edges: bool = False) -> Count:
+    """The whole resolution; edges and dropped evidence are made only when asked for."""
+    from ml.identity import ResolveConfig, read_kinds, resolve
+
+    rows = [
+        {"name": "phone", "semantics": "shared", "strength": 50, "account_limit": 12,
+         "valid_days": 730, "exclude_patterns": r"\+8613800138000 \+861380000\d{4}"},
+        {"name": "email", "semantics": "shared", "strength": 60, "account_limit": 12,
+         "exclude_patterns": r".*@example\.test no-?reply@.*"},
+        {"name": "union_id", "semantics": "unique", "strength": 100},
+        {"name": "member_number", "semantics": "unique", "strength": 90},
+        {"name": "device_id", "semantics": "equality_only", "strength": 20, "account_limit": 4},
+        {"name": "receiver_phone", "semantics": "receiver", "strength": ""},
+    ]  # fmt: skip
+    found = resolve(relation, read_kinds(rows), config=ResolveConfig(component_limit=limit))
+    if with_edges:
+        edges, dropped = found.edges, found.dropped
+        return lambda: {"edges": edges.num_rows, "dropped": dropped.num_rows}
+    return lambda: {
+        "accounts": found.clusters.num_rows,
+        "clusters": pc.count_distinct(found.clusters["cluster"]).as_py(),
+    }
+
+
+PHASES: dict[str, Callable[[Any], Count]] = {
+    "floor": group_by_value,
+    "resolve": resolve_all,
+    "resolve_and_edges": lambda relation: resolve_all(relation, with_edges=True),
+    "chain": lambda relation: resolve_all(relation, limit=None),
+    "cut_chain": resolve_all,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
