@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from crm_pipeline.lib.ingestion.entities import Entity, entity_named
+from simulation.columns import Ints
 from simulation.delivery import clean
 from simulation.delivery.channels import all_feeds
 from simulation.delivery.clean import Share
@@ -336,19 +337,26 @@ class _FeedJob:
 
     def _fitting(self, chosen: dict[int, Defect], turn: int) -> dict[int, Defect]:
         """Moves damage that only some records can have to such ones, or leaves it out."""
+        fitting: dict[str, Ints] = {}
         for number, defect in sorted(chosen.items()):
             if not defect.only:
                 continue
+            if defect.only not in fitting:
+                fitting[defect.only] = self._unprotected(defect.only)
             del chosen[number]
-            taken = ", ".join(["0", *(str(other) for other in chosen)])
-            found = self.connection.execute(
-                "select rn from batch where not coalesce(is_protected, false) "
-                f"and rn not in ({taken}) and ({defect.only}) order by rn"
-            ).fetchnumpy()["rn"]
-            if len(found):
+            free = np.setdiff1d(fitting[defect.only], list(chosen), assume_unique=True)
+            if len(free):
                 random = generator(self.seed, self.writer.feed, turn, defect.kind, number)
-                chosen[int(random.choice(np.asarray(found)))] = defect
+                chosen[int(random.choice(free))] = defect
         return chosen
+
+    def _unprotected(self, only: str) -> Ints:
+        return np.asarray(
+            self.connection.execute(
+                "select rn from batch "
+                f"where not coalesce(is_protected, false) and ({only}) order by rn"
+            ).fetchnumpy()["rn"]
+        )
 
     def _records(self, where: str, updated_at: str = "") -> dict[int, Record]:
         rows = self.connection.execute(self._cells_sql(where, updated_at)).fetchall()
