@@ -78,7 +78,7 @@ def evaluate_clusters(predicted: pd.DataFrame, truth: pd.DataFrame) -> IdentityQ
         InvalidDataError: A record stands in two rows, or an id is null.
     """
     _check_clusters(predicted, frame_name="predicted")
-    _check_clusters(truth, frame_name="truth")
+    _check_clusters(truth, frame_name="true clusters")
     _, positions = _encode_together(predicted["record_id"], truth["record_id"])
     predicted_codes, missing_count = _codes_at(_encode(predicted["cluster_id"]), positions)
     truth_codes = _encode(truth["cluster_id"])
