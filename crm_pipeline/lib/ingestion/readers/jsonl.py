@@ -7,7 +7,7 @@ Not here: what its values mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
@@ -20,7 +20,6 @@ from crm_pipeline.lib.ingestion.readers.header import refuse_personal
 from crm_pipeline.lib.ingestion.text import header_key, printable
 
 RECORD_LIMIT = 1024 * 1024
-QUICK_LIMIT = 100_000  # characters; longer lines are looked at more closely
 DEPTH_LIMIT = 32
 KEYS_LIMIT = 1000
 ELEMENTS_LIMIT = 1000  # of one line
@@ -116,7 +115,7 @@ class JsonlReader:
     def _batches(self, lines: Sequence[bytes]) -> Iterator[Batch]:
         found = _Found()
         for line in lines:
-            if self._skips_blank and (not line or line.isspace()):
+            if not line.strip() and self._skips_blank:
                 continue
             text = _text(line)
             for row in self._rows(line, text) if self._list else (self._one(line, text),):
@@ -129,31 +128,10 @@ class JsonlReader:
 
     def _one(self, line: bytes, text: str) -> list[str | None] | Reject:
         """The one record of a line of a feed without ``explode``."""
-        row = self._row_at_once(text)
-        if row is not None:
-            return row
         try:
             return self._row(self._record(line, text))
         except (NotStrictError, RecursionError) as error:
             return self._reject(line, text, error)
-
-    def _row_at_once(self, text: str) -> list[str | None] | None:
-        """The row of a flat object, if counting shows that no key in it can stand twice.
-
-        Where no blank stands before a colon, every key ends with ``":``; as many of these as the
-        object has keys leave none for a repeated or a nested one.
-        """
-        if self._deeper or " :" in text or "\t" in text or "[" in text or len(text) > QUICK_LIMIT:
-            return None
-        try:
-            record, end = _scan_once(text, 0)
-        except (ValueError, StopIteration, RecursionError):
-            return None
-        if end != len(text) or not isinstance(record, dict) or text.count('":') != len(record):
-            return None
-        self._note_keys(record)
-        row = list(map(record.get, self._firsts))
-        return row if _PLAIN.issuperset(map(type, row)) else None
 
     def _rows(self, line: bytes, text: str) -> Iterator[list[str | None] | Reject]:
         """The records of a line, each taken apart or rejected."""
@@ -185,14 +163,11 @@ class JsonlReader:
 
     def _record(self, line: bytes, text: str) -> dict[str, Any]:
         record = parse_strictly(line, text)
-        self._note_keys(record)
-        return record
-
-    def _note_keys(self, record: dict[str, Any]) -> None:
         if not record.keys() <= self._found:
             for key in record:
                 if key not in self._found:
                     self._meet(key)
+        return record
 
     def _elements(self, record: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
         """The line once per element, which stands in the list's place; ``None``: no object."""
@@ -316,8 +291,6 @@ def _refuse(word: str) -> None:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=str, parse_int=str, parse_constant=_refuse
 )
-_QUICK = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse)
-_scan_once: Callable[[str, int], tuple[Any, int]] = _QUICK.scan_once  # type: ignore[attr-defined]
 BLANKS = " \t\n\r"  # what JSON lets stand around a value
 
 

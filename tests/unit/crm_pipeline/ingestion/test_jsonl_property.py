@@ -105,7 +105,7 @@ def test_cells_do_not_depend_on_the_size_of_blocks(lines: list[str], block_bytes
 @example('{"No":{},"x":1}')
 @example('{"No":true,"x":{"No":1}}')
 @example('{"No":1.50}{"x":1}')
-def test_the_quick_way_reads_what_the_strict_way_reads(text: str) -> None:
+def test_the_reader_takes_the_cells_the_strict_grammar_finds(text: str) -> None:
     if not text.strip():
         return
     needed = json.dumps({"No": "1", "Buyer": "c", "At": "2026", "Amount": "1"})
