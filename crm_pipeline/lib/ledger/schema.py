@@ -84,6 +84,23 @@ id_versions = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# Why and when an account got another customer's id. The first id of an account is no change.
+identity_changes = sa.Table(
+    "identity_changes",
+    metadata,
+    sa.Column("change_id", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("as_of_date", sa.Date, nullable=False),
+    sa.Column("channel", sa.String, nullable=False),
+    sa.Column("source_customer_id", sa.String, nullable=False),
+    sa.Column("from_customer_id", sa.String, nullable=False),
+    sa.Column("to_customer_id", sa.String, nullable=False),
+    sa.Column("change_kind", sa.String, nullable=False),  # merge or split
+    sa.Column("reason", sa.String),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 consents = sa.Table(
     "consents",
     metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.ledger.schema import id_versions
 
 KEY = b"a key for tests only"
+DAY = dt.date(2026, 6, 30)
 
 
 @pytest.fixture
@@ -48,9 +50,11 @@ def version_count(ledger: sa.Engine) -> int:
 def test_known_accounts_keep_their_id_and_new_ones_get_one(
     home: CrmHome, ledger: sa.Engine
 ) -> None:
-    first = assign_customer_ids(home, ledger, accounts(("shop", "2"), ("shop", "1")), key=KEY)
+    first = assign_customer_ids(
+        home, ledger, accounts(("shop", "2"), ("shop", "1")), key=KEY, as_of=DAY
+    )
     wanted = accounts(("shop", "3"), ("shop", "1"), ("pos", "1"))
-    second = assign_customer_ids(home, ledger, wanted, key=KEY)
+    second = assign_customer_ids(home, ledger, wanted, key=KEY, as_of=DAY)
     ids = {
         (row["channel"], row["source_customer_id"]): row["customer_id"]
         for row in second.to_pylist()
@@ -63,29 +67,29 @@ def test_known_accounts_keep_their_id_and_new_ones_get_one(
 
 
 def test_an_id_given_under_an_older_key_stays(home: CrmHome, ledger: sa.Engine) -> None:
-    first = assign_customer_ids(home, ledger, accounts(("shop", "1")), key=KEY)
+    first = assign_customer_ids(home, ledger, accounts(("shop", "1")), key=KEY, as_of=DAY)
     again = assign_customer_ids(
-        home, ledger, accounts(("shop", "1")), key=b"another key altogether"
+        home, ledger, accounts(("shop", "1")), key=b"another key altogether", as_of=DAY
     )
     assert again.equals(first)
 
 
 def test_nothing_new_writes_no_version(home: CrmHome, ledger: sa.Engine) -> None:
     wanted = accounts(("shop", "1"), ("shop", "1"), ("shop", None), (None, "1"))
-    assert assign_customer_ids(home, ledger, wanted, key=KEY).num_rows == 1
-    assign_customer_ids(home, ledger, wanted, key=KEY)
+    assert assign_customer_ids(home, ledger, wanted, key=KEY, as_of=DAY).num_rows == 1
+    assign_customer_ids(home, ledger, wanted, key=KEY, as_of=DAY)
     assert version_count(ledger) == 1
 
 
 def test_no_accounts_at_all_is_fine(home: CrmHome, ledger: sa.Engine) -> None:
-    assert assign_customer_ids(home, ledger, accounts(), key=KEY).num_rows == 0
+    assert assign_customer_ids(home, ledger, accounts(), key=KEY, as_of=DAY).num_rows == 0
     assert version_count(ledger) == 0
 
 
 def test_a_backfill_mints_no_ids(home: CrmHome, ledger: sa.Engine) -> None:
-    assign_customer_ids(home, ledger, accounts(("shop", "1")), key=KEY)
+    assign_customer_ids(home, ledger, accounts(("shop", "1")), key=KEY, as_of=DAY)
     wanted = accounts(("shop", "1"), ("shop", "2"))
-    found = assign_customer_ids(home, ledger, wanted, key=KEY, mint=False)
+    found = assign_customer_ids(home, ledger, wanted, key=KEY, as_of=DAY, mint=False)
     assert found.column("source_customer_id").to_pylist() == ["1"]
     assert version_count(ledger) == 1
 
@@ -99,7 +103,7 @@ def test_order_and_split_of_arrival_do_not_matter(tmp_path: Path) -> None:
         home = CrmHome(tmp_path / name).ensure()
         ledger = open_ledger(home)
         for delivery in deliveries:
-            assign_customer_ids(home, ledger, accounts(*delivery), key=KEY)
+            assign_customer_ids(home, ledger, accounts(*delivery), key=KEY, as_of=DAY)
         results.append(read_accounts(home, ledger))
     assert results[0].equals(results[1])
 
@@ -112,16 +116,18 @@ def test_a_crash_anywhere_and_a_second_try_give_the_undisturbed_ids(
     monkeypatch.setattr("crm_pipeline.lib.failpoints._passes", {})
     monkeypatch.setenv("CRM_FAIL", f"{point}:raise")
     with pytest.raises(InjectedFailureError):
-        assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY)
+        assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY, as_of=DAY)
     monkeypatch.delenv("CRM_FAIL")
-    found = assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY)
+    found = assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY, as_of=DAY)
     assert found.equals(read_accounts(home, ledger))
     assert version_count(ledger) == 1
 
 
 def test_two_writers_at_once_lose_no_account(home: CrmHome, ledger: sa.Engine) -> None:
     def work(place: int) -> None:
-        assign_customer_ids(home, ledger, accounts(("a", str(place)), ("a", "x")), key=KEY)
+        assign_customer_ids(
+            home, ledger, accounts(("a", str(place)), ("a", "x")), key=KEY, as_of=DAY
+        )
 
     threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
     for thread in threads:
@@ -134,18 +140,18 @@ def test_two_writers_at_once_lose_no_account(home: CrmHome, ledger: sa.Engine) -
 @pytest.mark.requirement("SRV-3")
 @pytest.mark.parametrize("damage", ["gone", "changed"])
 def test_a_lost_id_file_stops_everything(home: CrmHome, ledger: sa.Engine, damage: str) -> None:
-    assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY)
+    assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY, as_of=DAY)
     path = home.ledger_dir / "identity" / "v1.parquet"
     if damage == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(LedgerError, match="never made up again"):
-        assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY)
+        assign_customer_ids(home, ledger, accounts(("a", "1")), key=KEY, as_of=DAY)
 
 
 def test_old_id_files_are_pruned(home: CrmHome, ledger: sa.Engine) -> None:
     for place in range(13):
-        assign_customer_ids(home, ledger, accounts(("a", str(place))), key=KEY)
+        assign_customer_ids(home, ledger, accounts(("a", str(place))), key=KEY, as_of=DAY)
     names = {path.name for path in (home.ledger_dir / "identity").iterdir()}
     assert names == {f"v{number}.parquet" for number in range(4, 14)}
