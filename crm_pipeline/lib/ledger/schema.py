@@ -101,6 +101,22 @@ identity_changes = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# Decisions of people about two accounts; of two about one pair the newer holds.
+identity_overrides = sa.Table(
+    "identity_overrides",
+    metadata,
+    sa.Column("override_id", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("override_kind", sa.String, nullable=False),  # link, unlink or never_link
+    sa.Column("left_channel", sa.String, nullable=False),
+    sa.Column("left_customer_id", sa.String, nullable=False),
+    sa.Column("right_channel", sa.String, nullable=False),
+    sa.Column("right_customer_id", sa.String, nullable=False),
+    sa.Column("author", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("decided_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 consents = sa.Table(
     "consents",
     metadata,

@@ -205,5 +205,5 @@ class Customers(RuleBasedStateMachine):
 
 
 @pytest.mark.requirement("IDN-3")
-class TestCustomers(Customers.TestCase):  # type: ignore[misc,name-defined]
+class TestCustomers(Customers.TestCase):  # type: ignore[misc,valid-type]
     settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
