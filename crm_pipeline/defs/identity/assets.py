@@ -4,6 +4,8 @@ Add here: assets that decide which accounts are one customer.
 Not here: normalisers and matching (``ml/identity``), what hangs on a customer (dbt marts).
 """
 
+from datetime import date
+
 import dagster as dg
 
 from crm_pipeline.lib.identity.ids import assign_customer_ids
@@ -37,6 +39,7 @@ def customer_accounts(
             deployment.ledger,
             accounts,
             key=deployment.settings.keys.id_key,
+            as_of=date.fromisoformat(as_of),
             mint=not warehouse.plan(context.run_id, as_of).is_backfill,
         )
         rows = replace_table(connection, "identity.customer_accounts", assigned)
