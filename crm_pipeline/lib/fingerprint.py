@@ -17,7 +17,12 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from crm_pipeline.lib.dbt_manifest import digest_project
-from crm_pipeline.lib.ledger.schema import consents, history_slices, inbox_parts
+from crm_pipeline.lib.ledger.schema import (
+    consents,
+    history_slices,
+    identity_overrides,
+    inbox_parts,
+)
 from crm_pipeline.lib.settings import HomeSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -35,13 +40,15 @@ def fingerprint_ledger(ledger: sa.Engine, settings: HomeSettings, as_of: date) -
             sa.select(part.feed, part.file_sha256, part.contract_hash).where(part.state == "active")
         ).all()
         events = connection.execute(sa.select(consents.c.event_id)).scalars().all()
-    return _digest([tuple(row) for row in parts], events, ledger, settings, as_of)
+        overrides = connection.execute(sa.select(identity_overrides.c.override_id)).scalars().all()
+    said = [*events, *map(str, overrides)]
+    return _digest([tuple(row) for row in parts], said, ledger, settings, as_of)
 
 
 def fingerprint_snapshot(
     snapshot: Path, ledger: sa.Engine, settings: HomeSettings, as_of: date
 ) -> str:
-    """The same of what a build was made from: files and consents as its snapshot saw them.
+    """The same of what a build was made from: files, consents, decisions as its snapshot has them.
 
     Official tiers are read as they are now, because the run itself may have written them.
     """
@@ -51,12 +58,17 @@ def fingerprint_snapshot(
         if part["state"] == "active"
     ]
     events = pq.read_table(snapshot / "consents.parquet", columns=["event_id"])
-    return _digest(parts, events.column("event_id").to_pylist(), ledger, settings, as_of)
+    overrides = pq.read_table(snapshot / "identity_overrides.parquet", columns=["override_id"])
+    said = [
+        *events.column("event_id").to_pylist(),
+        *map(str, overrides.column("override_id").to_pylist()),
+    ]
+    return _digest(parts, said, ledger, settings, as_of)
 
 
 def _digest(
     parts: Sequence[Part],
-    events: Iterable[str],
+    said_by_people: Iterable[str],
     ledger: sa.Engine,
     settings: HomeSettings,
     as_of: date,
@@ -69,7 +81,7 @@ def _digest(
         for path in sorted((PROJECT / package).rglob("*")):
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.read_bytes())
-    for row in (*sorted(parts), *sorted(events), *_official_tiers(ledger)):
+    for row in (*sorted(parts), *sorted(said_by_people), *_official_tiers(ledger)):
         digest.update(repr(row).encode())
     return digest.hexdigest()
 

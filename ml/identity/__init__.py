@@ -17,7 +17,13 @@ from ml.identity.normalise import (
     normalise_union_id,
 )
 from ml.identity.resolution import Resolution, ResolveConfig
-from ml.identity.semantics import KIND_COLUMNS, IdentifierKind, Semantics, read_kinds
+from ml.identity.semantics import (
+    KIND_COLUMNS,
+    IdentifierKind,
+    Semantics,
+    check_kinds,
+    read_kinds,
+)
 
 __all__ = [
     "IDENTIFIER_TYPES",
@@ -30,6 +36,7 @@ __all__ = [
     "Resolution",
     "ResolveConfig",
     "Semantics",
+    "check_kinds",
     "explain",
     "normalise_address_name",
     "normalise_alipay_id",

@@ -151,8 +151,12 @@ def evaluate_on_labels(clusters: pd.DataFrame, labels: pd.DataFrame) -> Identity
     judged = _judge_labels(is_together, is_same, extra_count=0)
     reviewed = np.unique(ends)
     missing_count = int((reviewed >= len(clusters)).sum())
+    b_cubed = _measure_judged_b_cubed(ends, is_same, is_together)
+    if judged.pairwise_precision is None:
+        b_cubed |= {"b_cubed_precision": None, "b_cubed_f1": None}
     return replace(
         judged,
+        **b_cubed,
         **_describe_clusters(clusters),
         judged_record_count=len(reviewed),
         missing_record_count=missing_count,
@@ -220,6 +224,25 @@ def _measure_b_cubed(cells: _Cells) -> dict[str, Any]:
     if precision is not None and recall is not None:
         f1 = 2 * precision * recall / (precision + recall)
     return {"b_cubed_precision": precision, "b_cubed_recall": recall, "b_cubed_f1": f1}
+
+
+def _measure_judged_b_cubed(ends: Codes, is_same: Flags, is_together: Flags) -> dict[str, Any]:
+    """B-cubed over what was judged: a record's cluster is itself and those it was paired with."""
+    if not ends.size:
+        return {}
+    _, record = np.unique(ends, return_inverse=True)
+    record = record.reshape(ends.shape)
+
+    def count(wanted: Flags) -> Codes:
+        return 1 + np.bincount(record[:, wanted].ravel(), minlength=int(record.max()) + 1)
+
+    together, same, right = count(is_together), count(is_same), count(is_together & is_same)
+    precision, recall = float(np.mean(right / together)), float(np.mean(right / same))
+    return {
+        "b_cubed_precision": precision,
+        "b_cubed_recall": recall,
+        "b_cubed_f1": 2 * precision * recall / (precision + recall),
+    }
 
 
 def _describe_clusters(clusters: pd.DataFrame) -> dict[str, Any]:

@@ -13,12 +13,21 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import duckdb
 
 from ml.errors import InvalidDataError
 
-__all__ = ["KIND_COLUMNS", "OVERRIDE_KIND", "IdentifierKind", "Semantics", "read_kinds"]
+__all__ = [
+    "KIND_COLUMNS",
+    "OVERRIDE_KIND",
+    "IdentifierKind",
+    "KindProblem",
+    "Semantics",
+    "check_kinds",
+    "read_kinds",
+]
 
 OVERRIDE_KIND = "override"  # the name edges made by people carry
 MAX_STRENGTH = 1000
@@ -79,6 +88,18 @@ class IdentifierKind:
         return self.semantics is Semantics.UNIQUE
 
 
+class KindProblem(NamedTuple):
+    """One thing wrong in the table; the header counts as row 1."""
+
+    row_number: int
+    column: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"row {self.row_number}, column {self.column}: {self.what}. {self.remedy}"
+
+
 def read_kinds(rows: Iterable[Mapping[str, object]]) -> tuple[IdentifierKind, ...]:
     """Kinds from the rows of a table with ``KIND_COLUMNS``, in their order.
 
@@ -88,6 +109,19 @@ def read_kinds(rows: Iterable[Mapping[str, object]]) -> tuple[IdentifierKind, ..
     Raises:
         InvalidDataError: Lists every problem with its row; the header counts as row 1.
     """
+    kinds, problems = check_kinds(rows)
+    if problems:
+        raise InvalidDataError(
+            "identifier kinds:\n  " + "\n  ".join(str(problem) for problem in problems),
+            remedy="correct these cells of the table and run again",
+        )
+    return kinds
+
+
+def check_kinds(
+    rows: Iterable[Mapping[str, object]],
+) -> tuple[tuple[IdentifierKind, ...], tuple[KindProblem, ...]]:
+    """The kinds that can be read, and everything that is wrong with the table."""
     reader = _Reader()
     kinds = [kind for number, row in enumerate(rows, start=2) if (kind := reader.read(number, row))]
     if not kinds and not reader.problems:
@@ -96,23 +130,18 @@ def read_kinds(rows: Iterable[Mapping[str, object]]) -> tuple[IdentifierKind, ..
         reader.complain(
             MAX_KINDS + 2, "name", f"more than {MAX_KINDS} kinds", "Join kinds that mean the same"
         )
-    if reader.problems:
-        raise InvalidDataError(
-            "identifier kinds:\n  " + "\n  ".join(reader.problems),
-            remedy="correct these cells of the table and run again",
-        )
-    return tuple(kinds)
+    return tuple(kinds), tuple(reader.problems)
 
 
 class _Reader:
     """Reads rows and keeps on reading after a problem."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems: list[KindProblem] = []
         self._row_of_name: dict[str, int] = {}
 
     def complain(self, number: int, column: str, what: str, remedy: str) -> None:
-        self.problems.append(f"row {number}, column {column}: {what}. {remedy}")
+        self.problems.append(KindProblem(number, column, what, remedy))
 
     def read(self, number: int, row: Mapping[str, object]) -> IdentifierKind | None:
         before = len(self.problems)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from crm_pipeline.lib.errors import ConfigError
@@ -132,17 +133,35 @@ def standing_overrides(ledger: sa.Engine, *, before: dt.datetime) -> pa.Table:
     """
     table = identity_overrides
     query = sa.select(table).where(table.c.decided_at < before).order_by(table.c.override_id)
-    newest: dict[tuple[str, str], dict[str, str]] = {}
     with ledger.connect() as connection:
-        for row in connection.execute(query):
-            left = str(AccountKey(row.left_channel, row.left_customer_id))
-            right = str(AccountKey(row.right_channel, row.right_customer_id))
-            newest[left, right] = {
-                "kind": row.override_kind,
-                "left": left,
-                "right": right,
-                "reason": f"{row.author}: {row.reason}",
-            }
+        return _newest_of_each_pair(dict(row) for row in connection.execute(query).mappings())
+
+
+def read_snapshot_overrides(snapshot: Path, *, before: dt.datetime | None) -> pa.Table:
+    """The same of a run's snapshot of the ledger.
+
+    Args:
+        snapshot: folder written by ``export_snapshot``.
+        before: for a past day its end; None for the newest day, which obeys what people have
+            decided since.
+    """
+    table = pq.read_table(snapshot / f"{identity_overrides.name}.parquet").sort_by("override_id")
+    rows = table.to_pylist()
+    return _newest_of_each_pair(row for row in rows if before is None or row["decided_at"] < before)
+
+
+def _newest_of_each_pair(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Of decisions in their order the last one about each pair (``OVERRIDE_SCHEMA``)."""
+    newest: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        left = str(AccountKey(row["left_channel"], row["left_customer_id"]))
+        right = str(AccountKey(row["right_channel"], row["right_customer_id"]))
+        newest[left, right] = {
+            "kind": row["override_kind"],
+            "left": left,
+            "right": right,
+            "reason": f"{row['author']}: {row['reason']}",
+        }
     return pa.Table.from_pylist([newest[pair] for pair in sorted(newest)], OVERRIDE_SCHEMA)
 
 

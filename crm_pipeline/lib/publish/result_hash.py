@@ -23,7 +23,7 @@ SCHEMAS = ("marts", "metrics")
 ACCOUNTS = "source_customers"
 CUSTOMER_COLUMNS = ("customer_id", "person_id")
 
-# Run ids, clock times, and what is derived from a customer id.
+# Run ids, clock times, what is derived from a customer id, and former ids of merged customers.
 LEFT_OUT_COLUMNS = frozenset(
     {
         "build_id",
@@ -39,10 +39,11 @@ LEFT_OUT_COLUMNS = frozenset(
         "batch_id",
         "claimed_at",
         "sent_at",
+        "customer_id_at_order",
     }
 )
 # How customers were merged and split, which depends on the order of arrival.
-LEFT_OUT_TABLES = frozenset({"marts.identity_history", "marts.customer_merges"})
+LEFT_OUT_TABLES = frozenset({"marts.customer_id_history"})
 
 _FLOATS = ("DOUBLE", "FLOAT")
 _Column = tuple[str, str]

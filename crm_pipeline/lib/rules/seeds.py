@@ -10,10 +10,12 @@ from pathlib import Path
 
 from crm_pipeline.lib.errors import RuleError
 from crm_pipeline.lib.rules.caps import read_caps
+from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
+from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.table import RuleProblem
 
-READERS = (read_ladders, read_caps)
+READERS = (read_ladders, read_caps, read_identifier_kinds, read_identity_floors)
 
 
 def validate_rules(seeds_dir: Path) -> list[RuleProblem]:

@@ -26,6 +26,7 @@ from crm_pipeline.lib.ledger.schema import (
     consents,
     history_slices,
     id_versions,
+    identity_overrides,
     inbox_files,
     inbox_parts,
 )
@@ -86,6 +87,9 @@ def _queries() -> dict[str, sa.Select]:
         "history_slices": sa.select(history_slices)
         .where(history_slices.c.is_active.is_(True))
         .order_by(history_slices.c.table_name, history_slices.c.as_of_date),
+        "identity_overrides": sa.select(identity_overrides).order_by(
+            identity_overrides.c.override_id
+        ),
         "id_versions": sa.select(id_versions).where(id_versions.c.version == newest_id),
     }
 

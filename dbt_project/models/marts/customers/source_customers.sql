@@ -11,6 +11,7 @@ final as (
         accounts_seen.channel,
         accounts_seen.source_customer_id,
         customer_accounts.customer_id,
+        customer_accounts.linked_by,
         accounts_seen.first_seen_date,
         accounts_seen.last_seen_date
     from accounts_seen
