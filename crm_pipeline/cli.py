@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from crm_pipeline.identity_command import identity
 from crm_pipeline.lib.errors import CrmError
 from crm_pipeline.lib.home import CrmHome
 
@@ -144,6 +145,9 @@ def recover(home: Path) -> None:
     from crm_pipeline.run_command import recover_home
 
     recover_home(_open(home))
+
+
+main.add_command(identity)
 
 
 @main.command("hash")

@@ -31,6 +31,18 @@ DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 POOL = "warehouse"  # shared by every asset that writes the warehouse file
 
 
+def dbt_environment(settings: HomeSettings) -> dict[str, str]:
+    """What every dbt call of a home is told by environment, but for the day."""
+    offset = settings.utc_offset_minutes
+    return {
+        "CRM_DBT_BUSINESS_TIMEZONE": settings.timezone,
+        "CRM_DBT_UTC_OFFSET_MINUTES": "" if offset is None else str(offset),
+        "CRM_DBT_REPORTING_CURRENCY": settings.currency,
+        # A table that is stepped from night to night is made anew when any model has changed.
+        "CRM_DBT_CODE": digest_project(DBT_PROJECT),
+    }
+
+
 class Clock(dg.ConfigurableResource):
     """The wall clock of deliveries and inbox rows; models only know their ``as_of``."""
 
@@ -143,16 +155,8 @@ class Warehouse(dg.ConfigurableResource):
 
     def dbt_settings(self, as_of: str) -> dict[str, str]:
         """What every dbt call is told by environment: other ``--vars`` would parse it all anew."""
-        settings = self.deployment.settings
-        offset = settings.utc_offset_minutes
-        return {
-            "CRM_DBT_AS_OF_DATE": date.fromisoformat(as_of).isoformat(),
-            "CRM_DBT_BUSINESS_TIMEZONE": settings.timezone,
-            "CRM_DBT_UTC_OFFSET_MINUTES": "" if offset is None else str(offset),
-            "CRM_DBT_REPORTING_CURRENCY": settings.currency,
-            # A table that is stepped from night to night is made anew when any model has changed.
-            "CRM_DBT_CODE": digest_project(DBT_PROJECT),
-        }
+        day = date.fromisoformat(as_of).isoformat()
+        return {"CRM_DBT_AS_OF_DATE": day, **dbt_environment(self.deployment.settings)}
 
     def count_rows(self, run_id: str, as_of: str) -> dict[str, int]:
         """``schema.table`` → exact number of rows, from the file's own statistics."""

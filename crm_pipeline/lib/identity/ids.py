@@ -107,6 +107,21 @@ def assign_customer_ids(
             return assigned
 
 
+def preview_customer_ids(
+    home: CrmHome, ledger: sa.Engine, accounts: pa.Table, *, key: bytes, as_of: dt.date
+) -> tuple[pa.Table, pa.Table]:
+    """What ``assign_customer_ids`` would give and record, without keeping any of it.
+
+    Returns:
+        The ids (``ACCOUNT_SCHEMA``) and the changes (``CHANGE_SCHEMA``).
+    """
+    version = _read_newest(home, ledger)
+    with duckdb.connect() as connection:
+        _place(connection, _completed(accounts), version.state)
+        _mint(connection, key, version.number + 1)
+        return _assigned(connection), _changes(connection, version.number + 1, as_of)
+
+
 def read_accounts(home: CrmHome, ledger: sa.Engine) -> pa.Table:
     """All accounts with their ids, from the newest id file."""
     return _read_newest(home, ledger).state.select(ACCOUNT_SCHEMA.names)

@@ -125,14 +125,16 @@ def read_override_file(path: Path) -> list[Override]:
     return found
 
 
-def standing_overrides(ledger: sa.Engine, *, before: dt.datetime) -> pa.Table:
-    """The newest decision of every pair before an instant (UTC, without zone).
+def standing_overrides(ledger: sa.Engine, *, before: dt.datetime | None = None) -> pa.Table:
+    """The newest decision of every pair, before an instant (UTC, without zone) if one is given.
 
     Returns:
         ``OVERRIDE_SCHEMA``, accounts as ``channel:source_customer_id``, ordered by pair.
     """
     table = identity_overrides
-    query = sa.select(table).where(table.c.decided_at < before).order_by(table.c.override_id)
+    query = sa.select(table).order_by(table.c.override_id)
+    if before is not None:
+        query = query.where(table.c.decided_at < before)
     with ledger.connect() as connection:
         return _newest_of_each_pair(dict(row) for row in connection.execute(query).mappings())
 

@@ -145,12 +145,28 @@ def resolve_accounts(
 
 
 def read_resolution(
-    connection: duckdb.DuckDBPyConnection, kinds: Sequence[IdentifierKind]
+    connection: duckdb.DuckDBPyConnection,
+    kinds: Sequence[IdentifierKind],
+    *,
+    around: Sequence[str] | None = None,
 ) -> Resolution:
-    """The resolution the warehouse holds."""
+    """The resolution the warehouse holds; ``around`` some accounts, only what touches theirs."""
+    conditions = dict.fromkeys(("clusters", "edges", "dropped_edges", "applied_overrides"), "true")
+    if around is not None:
+        components = (
+            "select component from identity.clusters "
+            "where account in (select unnest($around::varchar[]))"
+        )
+        members = f"select account from identity.clusters where component in ({components})"
+        touching = f"(account_a in ({members}) or account_b in ({members}))"
+        conditions = dict.fromkeys(conditions, touching)
+        conditions["clusters"] = f"component in ({components})"
     clusters, edges, dropped, overrides = (
-        connection.sql(f"from identity.{name}").to_arrow_table()
-        for name in ("clusters", "edges", "dropped_edges", "applied_overrides")
+        connection.sql(
+            f"from identity.{name} where {condition}",
+            params=None if around is None else {"around": list(around)},
+        ).to_arrow_table()
+        for name, condition in conditions.items()
     )
     return Resolution.from_tables(
         clusters, edges, dropped, overrides, kinds=resolving_kinds(kinds), config=CONFIG

@@ -261,11 +261,12 @@ def _delivered_query(source: EntitySource, batch: Sequence[_Part], zone: ZoneInf
     """
     files = ", ".join(sorted({f"'{part.file_sha256}'" for part in batch}))
     visible_on = f"cast(timezone('{zone.key}', timezone('UTC', {source.visible_at})) as date)"
-    values = ",\n            ".join(
-        f"{column.value} as {column.name}, {column.seen_to or source.seen_to} as {column.name}_until"
+    values = ", ".join(
+        f"{column.value} as {column.name}, "
+        f"{column.seen_to or source.seen_to} as {column.name}_until"
         for column in source.columns
     )
-    branches = "\n        union all\n        ".join(_branch(column) for column in source.columns)
+    branches = " union all ".join(_branch(column) for column in source.columns)
     return f"""
     create or replace temp table delivered as
     with records as (
@@ -294,10 +295,13 @@ def _delivered_query(source: EntitySource, batch: Sequence[_Part], zone: ZoneInf
 
 def _branch(column: IdentifierColumn) -> str:
     scope = "channel" if column.of_channel else "''"
-    return (
-        "select feed, file_sha256, channel, source_customer_id, visible_on, said_at, seen_from, "
-        f"greatest({column.name}_until, seen_from) as seen_to, '{column.name}' as column_name, {scope} as scope, {column.name} as delivered from records"
-    )
+    return f"""
+        select
+            feed, file_sha256, channel, source_customer_id, visible_on, said_at, seen_from,
+            greatest({column.name}_until, seen_from) as seen_to,
+            '{column.name}' as column_name, {scope} as scope, {column.name} as delivered
+        from records
+    """
 
 
 def _spell_column(

@@ -1,0 +1,203 @@
+"""``crm identity``: decisions about accounts, and why accounts are one customer.
+
+Add here: a command about who is who, and what it prints.
+Not here: the work (``lib/identity``).
+
+Imports that need seconds are made inside the command that needs them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from crm_pipeline.lib.home import CrmHome
+
+if TYPE_CHECKING:
+    from crm_pipeline.lib.identity.overrides import Override
+    from crm_pipeline.lib.identity.preview import CustomerFigures, MergePreview
+
+PROJECT = Path(__file__).parent.parent
+DBT_PROJECT = PROJECT / "dbt_project"
+KINDS = click.Choice(["link", "unlink", "never-link"])
+
+home_option = click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    envvar="CRM_HOME",
+    default=PROJECT / "data",
+    show_default="CRM_HOME, or data/ in the checkout",
+    help="Root folder of all data of this deployment.",
+)
+author_option = click.option("--author", required=True, help="Who decides.")
+reason_option = click.option("--reason", required=True, help="Why: the next person reads it.")
+
+
+@click.group("identity")
+def identity() -> None:
+    """Who is who: why accounts are one customer, and decisions about pairs of accounts.
+
+    Accounts are written channel:source_customer_id, as in marts.source_customers.
+    """
+
+
+@identity.command()
+@home_option
+@click.argument("left")
+@click.argument("right")
+def why(home: Path, left: str, right: str) -> None:
+    """Why are these two accounts one customer, or two?"""
+    from crm_pipeline.lib.identity.overrides import AccountKey
+    from crm_pipeline.lib.identity.why import tell_why
+    from crm_pipeline.lib.rules.identifier_kinds import load_identifier_kinds
+    from crm_pipeline.lib.warehouse import open_warehouse
+
+    accounts = AccountKey.parse(left), AccountKey.parse(right)
+    kinds = load_identifier_kinds(DBT_PROJECT / "seeds")
+    with open_warehouse(_open(home).warehouse, read_only=True) as connection:
+        click.echo(tell_why(connection, kinds, *accounts))
+
+
+def _decision(kind: str, help_text: str) -> click.Command:
+    @click.command(kind.replace("_", "-"), help=help_text)
+    @home_option
+    @click.argument("left")
+    @click.argument("right")
+    @author_option
+    @reason_option
+    def decide(home: Path, left: str, right: str, author: str, reason: str) -> None:
+        from crm_pipeline.lib.identity.overrides import Override
+
+        _record(_open(home), [Override.of(kind, left, right, author, reason)])
+
+    return decide
+
+
+identity.add_command(_decision("link", "These two accounts are one person."))
+identity.add_command(_decision("unlink", "These two accounts are not one person after all."))
+identity.add_command(_decision("never_link", "These two accounts must never become one."))
+
+
+@identity.command("import")
+@home_option
+@click.argument("file", type=click.Path(path_type=Path, exists=True))
+def import_(home: Path, file: Path) -> None:
+    """Decisions from a CSV: override_kind,left,right,author,reason. All of it or nothing."""
+    from crm_pipeline.lib.identity.overrides import read_override_file
+
+    _record(_open(home), read_override_file(file))
+
+
+@identity.command()
+@home_option
+def overrides(home: Path) -> None:
+    """The decisions that stand."""
+    from crm_pipeline.lib.identity.overrides import standing_overrides
+    from crm_pipeline.lib.ledger import open_ledger
+
+    rows = standing_overrides(open_ledger(_open(home))).to_pylist()
+    for row in rows:
+        click.echo(f"{row['kind']:<10}  {row['left']}  {row['right']}  {row['reason']}")
+    click.echo(f"{len(rows)} decisions")
+
+
+@identity.command()
+@home_option
+@click.argument("kind", type=KINDS, required=False)
+@click.argument("left", required=False)
+@click.argument("right", required=False)
+@click.option(
+    "--file", type=click.Path(path_type=Path, exists=True), help="Decisions as for `import`."
+)
+def preview(
+    home: Path, kind: str | None, left: str | None, right: str | None, file: Path | None
+) -> None:
+    """What would change in customers, tiers and spend; nothing is kept."""
+    from crm_pipeline.lib.identity.preview import dbt_runner, preview_overrides
+    from crm_pipeline.lib.ledger import open_ledger
+    from crm_pipeline.lib.rules.identifier_kinds import load_identifier_kinds
+    from crm_pipeline.lib.settings import resolve
+    from crm_pipeline.resources import dbt_environment  # Dagster, seconds to import
+
+    opened = _open(home)
+    settings = resolve(opened, env=os.environ)
+    found = preview_overrides(
+        opened,
+        open_ledger(opened),
+        _proposed(kind, left, right, file),
+        kinds=load_identifier_kinds(DBT_PROJECT / "seeds"),
+        key=settings.keys.id_key,
+        run_dbt=dbt_runner(DBT_PROJECT, dbt_environment(settings)),
+    )
+    _tell_preview(found, settings.currency)
+
+
+def _open(home: Path) -> CrmHome:
+    from crm_pipeline.lib.dagster_home import prepare_environment
+
+    opened = CrmHome(home.absolute())
+    prepare_environment(opened)
+    return opened
+
+
+def _proposed(
+    kind: str | None, left: str | None, right: str | None, file: Path | None
+) -> list[Override]:
+    from crm_pipeline.lib.identity.overrides import Override, read_override_file
+
+    if file is not None and kind is None:
+        return read_override_file(file)
+    if file is None and kind and left and right:
+        named = kind.replace("-", "_")
+        return [Override.of(named, left, right, "preview", "not decided yet")]
+    raise click.UsageError("give either KIND LEFT RIGHT or --file")
+
+
+def _record(home: CrmHome, decided: list[Override]) -> None:
+    from crm_pipeline.lib.identity.ids import read_accounts
+    from crm_pipeline.lib.identity.overrides import record_overrides
+    from crm_pipeline.lib.ledger import open_ledger
+
+    ledger = open_ledger(home)
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    count = record_overrides(ledger, decided, decided_at=now)
+    known = read_accounts(home, ledger)
+    columns = (known["channel"].to_pylist(), known["source_customer_id"].to_pylist())
+    seen = set(zip(*columns, strict=True))
+    for account in sorted({end for one in decided for end in (one.left, one.right)}):
+        if (account.channel, account.source_customer_id) not in seen:
+            click.echo(f"note: no account {account} has been seen yet; the decision waits for it")
+    already = len(decided) - count
+    said = f"{count} recorded" + (f", {already} stood already" if already else "")
+    click.echo(f"{said}. The next run applies them; `crm identity preview` shows what they change")
+
+
+def _tell_preview(found: MergePreview, currency: str) -> None:
+    for note in found.not_used:
+        click.echo(f"no effect: {note}")
+    if not found.changes:
+        click.echo(f"As of {found.as_of} nothing would change.")
+        return
+    click.echo(f"As of {found.as_of} {len(found.changes)} accounts would change their customer:")
+    for row in found.changes:
+        account = f"{row['channel']}:{row['source_customer_id']}"
+        click.echo(
+            f"  {row['change_kind']:<5}  {account}  {row['from_customer_id']} -> "
+            f"{row['to_customer_id']}"
+        )
+    for title, customers in (("Now", found.before), ("Then", found.after)):
+        click.echo(f"{title}:")
+        for customer in customers:
+            click.echo(f"  {_tell_customer(customer, currency)}")
+    click.echo(f"Tiers of other customers that would change: {found.other_tier_changes}")
+
+
+def _tell_customer(customer: CustomerFigures, currency: str) -> str:
+    return (
+        f"{customer.customer_id}  {customer.account_count} accounts, "
+        f"{customer.order_count} orders, {customer.spend_amount} {currency}, {customer.rfm_tier}"
+    )

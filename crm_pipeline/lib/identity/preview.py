@@ -1,0 +1,217 @@
+"""What decisions about accounts would change, before anybody takes them.
+
+Add here: a figure people want to see first.
+Not here: the rules that make it (dbt), what a decision does (``ml.identity``).
+
+The warehouse is copied, the decisions are applied to the copy, and the models between the customer
+and the tier are built there by dbt: what is shown is what the next run would make, percentiles and
+all, and nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from crm_pipeline.lib.errors import WarehouseError
+from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.identity.customers import read_placed_accounts
+from crm_pipeline.lib.identity.ids import preview_customer_ids
+from crm_pipeline.lib.identity.overrides import OVERRIDE_SCHEMA, Override, standing_overrides
+from crm_pipeline.lib.identity.resolution import resolve_accounts
+from crm_pipeline.lib.warehouse import hold_lease, open_warehouse, replace_table
+from crm_pipeline.lib.warehouse.plan import SCRATCH, read_as_of
+from ml.identity import IdentifierKind
+
+__all__ = ["CustomerFigures", "MergePreview", "preview_overrides"]
+
+# From the customer to the tier and no further: nothing is scored, decided or published.
+MODELS = "source_customers+,+int_customers_tiered"
+LEASE_SECONDS = 60.0
+
+_FIGURES = """
+select
+    t.customer_id,
+    a.account_count,
+    t.order_count,
+    t.net_exact_amount::decimal(18, 2) as spend_amount,
+    t.rfm_tier
+from intermediate.int_customers_tiered as t
+inner join (
+    select customer_id, count(*) as account_count
+    from identity.customer_accounts
+    group by customer_id
+) as a using (customer_id)
+"""
+
+
+@dataclass(frozen=True)
+class CustomerFigures:
+    """A customer before or after."""
+
+    customer_id: str
+    account_count: int
+    order_count: int
+    spend_amount: Any  # Decimal in the reporting currency; None where nothing could be converted
+    rfm_tier: str
+
+
+@dataclass(frozen=True)
+class MergePreview:
+    """What would change.
+
+    Attributes:
+        as_of: the business day the figures are of.
+        changes: accounts whose customer would change, as the history of ids would record them.
+        before: the customers these accounts are in now.
+        after: the customers they would be in.
+        other_tier_changes: customers none of whose accounts move, and whose tier would change all
+            the same, because percentiles shift.
+        not_used: decisions that would have no effect, with the reason.
+    """
+
+    as_of: dt.date
+    changes: tuple[Mapping[str, Any], ...]
+    before: tuple[CustomerFigures, ...]
+    after: tuple[CustomerFigures, ...]
+    other_tier_changes: int
+    not_used: tuple[str, ...]
+
+
+def preview_overrides(
+    home: CrmHome,
+    ledger: sa.Engine,
+    proposed: Sequence[Override],
+    *,
+    kinds: Sequence[IdentifierKind],
+    key: bytes,
+    run_dbt: Callable[[Path, dt.date], None],
+) -> MergePreview:
+    """What the proposed decisions would change in customers, tiers and spend.
+
+    Args:
+        home: its warehouse is read, never written.
+        ledger: holds the ids and the standing decisions; nothing is written.
+        proposed: decisions nobody has taken yet.
+        kinds: the rule table.
+        key: secret of the ids.
+        run_dbt: builds ``MODELS`` in a warehouse file for a day.
+
+    Raises:
+        WarehouseError: there is no build to start from.
+    """
+    as_of = read_as_of(home.warehouse)
+    if as_of is None:
+        raise WarehouseError(
+            "there is no warehouse to preview in", where=str(home.warehouse), remedy="run `crm run`"
+        )
+    overrides = _together(standing_overrides(ledger), proposed)
+    with _copy_of(home) as copy:
+        with open_warehouse(copy) as connection:
+            before = connection.execute(_FIGURES).df().set_index("customer_id")
+            resolve_accounts(connection, kinds, overrides)
+            placed = read_placed_accounts(connection, overrides)
+            assigned, changes = preview_customer_ids(home, ledger, placed, key=key, as_of=as_of)
+            account = ["channel", "source_customer_id"]
+            linked = placed.select([*account, "linked_by"])
+            replace_table(connection, "identity.customer_accounts", assigned.join(linked, account))
+            not_used = _unknown(connection)
+        run_dbt(copy, as_of)
+        with open_warehouse(copy, read_only=True) as connection:
+            after = connection.execute(_FIGURES).df().set_index("customer_id")
+    moved = changes.to_pylist()
+    ends = ("from_customer_id", "to_customer_id")
+    touched = sorted({row[name] for row in moved for name in ends})
+    both = before.join(after, how="inner", lsuffix="_before", rsuffix="_after")
+    others = both[~both.index.isin(touched)]
+    return MergePreview(
+        as_of,
+        tuple(moved),
+        _figures(before, touched),
+        _figures(after, touched),
+        int((others["rfm_tier_before"] != others["rfm_tier_after"]).sum()),
+        not_used,
+    )
+
+
+def dbt_runner(project: Path, settings: Mapping[str, str]) -> Callable[[Path, dt.date], None]:
+    """``run_dbt`` by dbt's own command.
+
+    Args:
+        project: folder of the dbt project.
+        settings: what a run tells dbt by environment (``CRM_DBT_…``), but for the day.
+    """
+    import sys
+
+    def run(warehouse: Path, as_of: dt.date) -> None:
+        work = warehouse.parent
+        command = [
+            str(Path(sys.executable).with_name("crm-dbt")),
+            *("run", "--quiet", "--select", MODELS),
+            *("--project-dir", str(project), "--profiles-dir", str(project)),
+            *("--target-path", str(work / "target"), "--log-path", str(work / "logs")),
+        ]
+        told = {"CRM_WAREHOUSE_PATH": str(warehouse), "CRM_DBT_AS_OF_DATE": as_of.isoformat()}
+        done = subprocess.run(
+            command, env={**os.environ, **settings, **told}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise WarehouseError(
+                f"dbt could not build the preview:\n{done.stdout[-2000:]}{done.stderr[-1000:]}",
+                remedy="run `crm run` first; the warehouse may be older than the models",
+            )
+
+    return run
+
+
+@contextmanager
+def _copy_of(home: CrmHome) -> Iterator[Path]:
+    """The warehouse file in a folder of its own, for as long as it is needed."""
+    folder = home.warehouse_dir / SCRATCH / f"preview_{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        with hold_lease(home, holder="preview of decisions", wait_seconds=LEASE_SECONDS):
+            shutil.copyfile(home.warehouse, folder / home.warehouse.name)
+        yield folder / home.warehouse.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _together(standing: pa.Table, proposed: Sequence[Override]) -> pa.Table:
+    """The standing decisions with the proposed ones in their places."""
+    rows = {(row["left"], row["right"]): row for row in standing.to_pylist()}
+    for override in proposed:
+        pair = str(override.left), str(override.right)
+        rows[pair] = {
+            "kind": override.kind,
+            "left": pair[0],
+            "right": pair[1],
+            "reason": f"{override.author}: {override.reason}",
+        }
+    return pa.Table.from_pylist([rows[pair] for pair in sorted(rows)], OVERRIDE_SCHEMA)
+
+
+def _unknown(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    rows = connection.execute(
+        "select account_a, account_b from identity.dropped_edges "
+        "where reason = 'unknown_account' order by all"
+    ).fetchall()
+    return tuple(f"{left} and {right}: an account nobody has seen" for left, right in rows)
+
+
+def _figures(frame: Any, wanted: Sequence[str]) -> tuple[CustomerFigures, ...]:
+    rows = frame[frame.index.isin(wanted)].sort_index().reset_index().to_dict("records")
+    return tuple(CustomerFigures(**row) for row in rows)
