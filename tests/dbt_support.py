@@ -19,7 +19,7 @@ from unittest import mock
 import duckdb
 
 from crm_pipeline.lib.ingestion.entities import ENTITIES, RECORD_COLUMNS, Entity, part_columns
-from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES
+from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES, PYTHON_TABLES
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -104,29 +104,7 @@ OTHER_TABLES: dict[str, dict[str, str]] = {
         "as_of_date": "date",
         "evidence": "varchar",
     },
-    "identity.customer_accounts": {
-        "channel": "varchar",
-        "source_customer_id": "varchar",
-        "customer_id": "varchar",
-    },
-    "scores.churn_scores": {
-        "customer_id": "varchar",
-        "as_of_date": "date",
-        "churn_probability": "double",
-        "model_version": "varchar",
-        "scored_at": "timestamp",
-    },
-    "scores.clv_scores": {
-        "customer_id": "varchar",
-        "as_of_date": "date",
-        "predicted_clv": "double",
-        "probability_alive": "double",
-        "expected_orders": "double",
-        "expected_order_value": "double",
-        "horizon_days": "integer",
-        "model_version": "varchar",
-        "scored_at": "timestamp",
-    },
+    **PYTHON_TABLES,
 }
 
 
@@ -210,7 +188,7 @@ def identify_every_account(warehouse: Path) -> None:
     named = ["select channel, source_customer_id from ledger.consents"]
     named += [_accounts_in(entity) for entity in SHOWN.values()]
     query = f"""
-        insert into identity.customer_accounts
+        insert into identity.customer_accounts (channel, source_customer_id, customer_id)
         select distinct channel, source_customer_id, 'c-' || channel || '-' || source_customer_id
         from ({" union all ".join(filter(None, named))})
         where source_customer_id is not null

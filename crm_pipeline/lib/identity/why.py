@@ -85,8 +85,10 @@ def _customer_of(connection: duckdb.DuckDBPyConnection, account: AccountKey) -> 
 
 def _tell(found: Explanation, masks: Masks) -> Iterator[str]:
     if found.is_same:
+        yield f"  {found.account_a}"
         for link in found.chain:
-            yield f"  {link.account_a}\n    {_evidence(link, masks)}\n  {link.account_b}"
+            yield f"    {_evidence(link, masks)}"
+            yield f"  {link.account_b}"
         return
     for obstacle in found.obstacles:
         yield f"  {_obstacle(obstacle, masks)}"

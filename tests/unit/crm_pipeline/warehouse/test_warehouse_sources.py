@@ -107,7 +107,8 @@ def test_every_source_exists_typed_and_empty_in_a_new_home(home: Home) -> None:
         assert addresses == conformed | {
             "ledger.inbox_files", "ledger.consents", "ledger.claims", "quarantine.records",
             "history.official_rfm_tiers", "history.outreach_decisions",
-            "identity.customer_accounts", "scores.churn_scores", "scores.clv_scores",
+            "identity.customer_accounts", "identity.customer_id_changes", "identity.quality",
+            "scores.churn_scores", "scores.clv_scores",
         }  # fmt: skip
         for address in addresses:
             assert connection.sql(f"select count(*) from {address}").fetchall() == [(0,)]
