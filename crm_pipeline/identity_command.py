@@ -197,7 +197,10 @@ def _tell_preview(found: MergePreview, currency: str) -> None:
 
 
 def _tell_customer(customer: CustomerFigures, currency: str) -> str:
+    spend = customer.spend_amount
     return (
         f"{customer.customer_id}  {customer.account_count} accounts, "
-        f"{customer.order_count} orders, {customer.spend_amount} {currency}, {customer.rfm_tier}"
+        f"{customer.order_count} orders, "
+        f"{'unconverted spend' if spend is None else f'{spend:.2f} {currency}'}, "
+        f"{customer.rfm_tier}"
     )

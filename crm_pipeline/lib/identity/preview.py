@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
+from crm_pipeline.lib.dbt_manifest import PARSED
 from crm_pipeline.lib.errors import WarehouseError
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.identity.customers import read_placed_accounts
@@ -44,10 +46,11 @@ _FIGURES = """
 select
     t.customer_id,
     a.account_count,
-    t.order_count,
-    t.net_exact_amount::decimal(18, 2) as spend_amount,
+    o.order_count,
+    round_even(o.net_exact_amount, 2)::decimal(18, 2) as spend_amount,
     t.rfm_tier
 from intermediate.int_customers_tiered as t
+inner join intermediate.int_customer_orders as o using (customer_id)
 inner join (
     select customer_id, count(*) as account_count
     from identity.customer_accounts
@@ -63,7 +66,7 @@ class CustomerFigures:
     customer_id: str
     account_count: int
     order_count: int
-    spend_amount: Any  # Decimal in the reporting currency; None where nothing could be converted
+    spend_amount: Decimal | None  # reporting currency; None where nothing could be converted
     rfm_tier: str
 
 
@@ -119,7 +122,7 @@ def preview_overrides(
     overrides = _together(standing_overrides(ledger), proposed)
     with _copy_of(home) as copy:
         with open_warehouse(copy) as connection:
-            before = connection.execute(_FIGURES).df().set_index("customer_id")
+            before = _read_figures(connection)
             resolve_accounts(connection, kinds, overrides)
             placed = read_placed_accounts(connection, overrides)
             assigned, changes = preview_customer_ids(home, ledger, placed, key=key, as_of=as_of)
@@ -129,18 +132,21 @@ def preview_overrides(
             not_used = _unknown(connection)
         run_dbt(copy, as_of)
         with open_warehouse(copy, read_only=True) as connection:
-            after = connection.execute(_FIGURES).df().set_index("customer_id")
+            after = _read_figures(connection)
     moved = changes.to_pylist()
     ends = ("from_customer_id", "to_customer_id")
     touched = sorted({row[name] for row in moved for name in ends})
-    both = before.join(after, how="inner", lsuffix="_before", rsuffix="_after")
-    others = both[~both.index.isin(touched)]
+    others = [
+        customer
+        for customer in before.keys() & after.keys() - set(touched)
+        if before[customer].rfm_tier != after[customer].rfm_tier
+    ]
     return MergePreview(
         as_of,
         tuple(moved),
-        _figures(before, touched),
-        _figures(after, touched),
-        int((others["rfm_tier_before"] != others["rfm_tier_after"]).sum()),
+        tuple(before[customer] for customer in touched if customer in before),
+        tuple(after[customer] for customer in touched if customer in after),
+        len(others),
         not_used,
     )
 
@@ -178,16 +184,21 @@ def dbt_runner(project: Path, settings: Mapping[str, str]) -> Callable[[Path, dt
 
 @contextmanager
 def _copy_of(home: CrmHome) -> Iterator[Path]:
-    """The warehouse file in a folder of its own, for as long as it is needed."""
+    """The warehouse file in a folder of its own; no run starts before it is done with."""
     folder = home.warehouse_dir / SCRATCH / f"preview_{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        with hold_lease(home, holder="preview of decisions", wait_seconds=LEASE_SECONDS):
-            shutil.copyfile(home.warehouse, folder / home.warehouse.name)
-        yield folder / home.warehouse.name
-    finally:
+    with hold_lease(home, holder="preview of decisions", wait_seconds=LEASE_SECONDS):
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            for path in home.warehouse_dir.glob(f"{home.warehouse.name}*"):  # with its WAL
+                shutil.copyfile(path, folder / path.name)
+            parsed = home.dagster / "dbt" / PARSED
+            if parsed.exists():
+                (folder / "target").mkdir()
+                shutil.copyfile(parsed, folder / "target" / PARSED)
+            yield folder / home.warehouse.name
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _together(standing: pa.Table, proposed: Sequence[Override]) -> pa.Table:
@@ -212,6 +223,6 @@ def _unknown(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     return tuple(f"{left} and {right}: an account nobody has seen" for left, right in rows)
 
 
-def _figures(frame: Any, wanted: Sequence[str]) -> tuple[CustomerFigures, ...]:
-    rows = frame[frame.index.isin(wanted)].sort_index().reset_index().to_dict("records")
-    return tuple(CustomerFigures(**row) for row in rows)
+def _read_figures(connection: duckdb.DuckDBPyConnection) -> dict[str, CustomerFigures]:
+    found = (CustomerFigures(*row) for row in connection.execute(_FIGURES).fetchall())
+    return {customer.customer_id: customer for customer in found}
