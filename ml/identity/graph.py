@@ -46,7 +46,7 @@ def resolve(
     Args:
         sightings: ``account`` (text or whole number), ``kind``, ``value`` (normalised, not empty),
             ``seen_from``, ``seen_to`` (dates or UTC timestamps); in any order, repeats allowed. A
-            relation is evaluated up to four times.
+            relation is evaluated up to three times.
         kinds: What each kind of identifier proves; every kind in the sightings must be here.
         overrides: ``account_a``, ``account_b``, ``action`` (``link``, ``unlink``, ``never_link``)
             and optionally ``decided_at``. ``link`` is the strongest edge there is; the other two

@@ -10,10 +10,10 @@ and nobody can choose an identifier that collides with another person's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import duckdb
 import numpy as np
@@ -44,6 +44,16 @@ SIGHTING_COLUMNS = ("account", "kind", "value", "seen_from", "seen_to")
 _ACCOUNTS = "identity_accounts_of_this_run"
 # Account numbers spread over at most this many times the rows are their own table of codes.
 _DENSE = 8
+_BATCH = 500_000
+_COLUMNS = {
+    "code": np.int64,
+    "kind": np.uint8,
+    "low": np.uint64,
+    "high": np.uint64,
+    "seen_from": np.int64,
+    "seen_to": np.int64,
+    "is_excluded": np.bool_,
+}
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
 
 
@@ -150,7 +160,7 @@ def read_sightings(
 ) -> CodedSightings:
     """Reads ``SIGHTING_COLUMNS``: account (text or whole number), kind, value, two instants.
 
-    A relation is evaluated twice, three times when its accounts are texts or widely spread numbers.
+    A relation is counted and evaluated, once more when its accounts are texts.
 
     Raises:
         MissingColumnsError: A column is absent.
@@ -160,31 +170,15 @@ def read_sightings(
     missing = [name for name in SIGHTING_COLUMNS if name not in relation.columns]
     if missing:
         raise MissingColumnsError(missing, frame_name="sightings")
-    is_text = _is_text(relation)
-    row_count, least, most = _check(relation, kinds)
-    is_dense = not is_text and row_count > 0 and most - least < _DENSE * row_count + 1000
-    accounts = None if is_dense else _number_accounts(relation)
+    accounts = _number_texts(relation) if _is_text(relation) else None
     try:
-        table = _read_coded(relation, kinds, is_dense=is_dense)
+        columns, value = _read_columns(relation, kinds, is_numbered=accounts is not None)
     finally:
         if accounts is not None:
             relation.query("sightings", f"drop table if exists {_ACCOUNTS}")
-    code = table["code"].to_numpy()
     if accounts is None:
-        accounts, code = _number_dense(code, least, most)
-    kind = table["kind"].to_numpy()
-    of_kind = np.arange(1, len(kinds) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return CodedSightings(
-        accounts=accounts,
-        code=code,
-        kind=kind,
-        value=table["value"],
-        low=table["low"].to_numpy() ^ of_kind[kind],
-        high=table["high"].to_numpy(),
-        seen_from=table["seen_from"].to_numpy(),
-        seen_to=table["seen_to"].to_numpy(),
-        is_excluded=table["is_excluded"].to_numpy(),
-    )
+        accounts, columns["code"] = _number_integers(columns["code"])
+    return CodedSightings(accounts=accounts, value=value, **columns)
 
 
 def group_rows(low: Ints, high: Ints, code: Ints) -> ValueGroups:
@@ -195,7 +189,8 @@ def group_rows(low: Ints, high: Ints, code: Ints) -> ValueGroups:
     """
     count = len(low)
     mask = np.uint64((1 << max(1, (count - 1).bit_length())) - 1)
-    keys = (low & ~mask) | np.arange(count, dtype=np.uint64)
+    keys = low & ~mask
+    keys |= np.arange(count, dtype=np.min_scalar_type(count))
     keys.sort()
     is_same = (keys[1:] ^ keys[:-1]) <= mask
     is_repeated = np.zeros(count, np.bool_)
@@ -205,7 +200,7 @@ def group_rows(low: Ints, high: Ints, code: Ints) -> ValueGroups:
     is_start[1:] = ~is_same
     is_start = is_start[is_repeated]
     rows = (keys[is_repeated] & mask).astype(np.int64)
-    rows, is_start = _split_collisions(rows, is_start, low, high)
+    _split_collisions(rows, is_start, low, high)
     if not len(rows):
         return ValueGroups(rows, np.zeros(1, np.int64))
     starts = np.flatnonzero(is_start)
@@ -226,19 +221,22 @@ def excluded_sql(kinds: Sequence[IdentifierKind]) -> str:
     return f"case kind {' '.join(cases)} else false end" if cases else "false"
 
 
-def _split_collisions(rows: Ints, is_start: Flags, low: Ints, high: Ints) -> tuple[Ints, Flags]:
+def _split_collisions(rows: Ints, is_start: Flags, low: Ints, high: Ints) -> None:
+    """Puts right, in place, the rows side by side whose digests only begin alike."""
     digest = high[rows]
-    differs = ~is_start[1:] & (digest[1:] != digest[:-1])
-    if not differs.any():
-        return rows, is_start
-    number = np.cumsum(is_start)
-    places = np.flatnonzero(np.isin(number, number[1:][differs]))
-    order = np.lexsort((low[rows[places]], digest[places], number[places]))
-    rows, is_start = rows.copy(), is_start.copy()
+    differs = np.flatnonzero(~is_start[1:] & (digest[1:] != digest[:-1])) + 1
+    if not len(differs):
+        return
+    starts = np.append(np.flatnonzero(is_start), len(rows))
+    mixed = np.unique(np.searchsorted(starts, differs, side="right") - 1)
+    sizes = starts[mixed + 1] - starts[mixed]
+    number = np.repeat(mixed, sizes)
+    before = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places = starts[number] + np.arange(len(number)) - before
+    order = np.lexsort((low[rows[places]], digest[places], number))
     rows[places] = rows[places[order]]
-    keys = np.stack([number[places], high[rows[places]], low[rows[places]]])
+    keys = np.stack([number, high[rows[places]], low[rows[places]]])
     is_start[places[1:]] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
-    return rows, is_start
 
 
 def _is_text(relation: duckdb.DuckDBPyRelation) -> bool:
@@ -250,15 +248,13 @@ def _is_text(relation: duckdb.DuckDBPyRelation) -> bool:
     return found == "VARCHAR"
 
 
-def _check(
-    relation: duckdb.DuckDBPyRelation, kinds: Sequence[IdentifierKind]
-) -> tuple[int, Any, Any]:
-    """Number of rows and the span of accounts; refuses rows that cannot be."""
+def _refuse(relation: duckdb.DuckDBPyRelation, kinds: Sequence[IdentifierKind]) -> NoReturn:
+    """Says which rows cannot be."""
     rows = ask(
         relation,
         "select kind, count(*), count(*) - least(count(account), count(kind), count(nullif(value, "
-        "'')), count(seen_from), count(seen_to)), count(*) filter (where seen_to < seen_from), "
-        "min(account), max(account) from sightings group by kind",
+        "'')), count(seen_from), count(seen_to)), count(*) filter (where seen_to < seen_from) "
+        "from sightings group by kind",
     ).fetchall()
     names = {kind.name for kind in kinds}
     problems = [
@@ -270,54 +266,100 @@ def _check(
         problems.append(f"at least {empty} rows with an empty cell")
     if backwards := sum(row[3] for row in rows):
         problems.append(f"{backwards} rows with seen_to before seen_from")
-    if problems:
-        raise InvalidDataError(
-            "sightings: " + "; ".join(problems),
-            remedy="correct the query that makes them, or declare the kind",
-        )
-    if not rows:
-        return 0, None, None
-    return sum(row[1] for row in rows), min(row[4] for row in rows), max(row[5] for row in rows)
+    raise InvalidDataError(
+        "sightings: " + "; ".join(problems),
+        remedy="correct the query that makes them, or declare the kind",
+    )
 
 
-def _read_coded(
-    relation: duckdb.DuckDBPyRelation, kinds: Sequence[IdentifierKind], *, is_dense: bool
-) -> pa.Table:
-    numbers = " ".join(f"when {_quote(kind.name)} then {n}" for n, kind in enumerate(kinds))
-    account = "account::bigint as code" if is_dense else f"{_ACCOUNTS}.code"
+def _read_columns(
+    relation: duckdb.DuckDBPyRelation, kinds: Sequence[IdentifierKind], *, is_numbered: bool
+) -> tuple[dict[str, Ints], pa.ChunkedArray]:
+    """One entry per sighting, and the values, batch by batch: fresh memory is what costs most."""
+    types = {**_COLUMNS, "code": np.int32 if is_numbered else np.int64}
+    count = ask(relation, "select count(*) from sightings").fetchall()[0][0]
+    columns: dict[str, Ints] = {name: np.empty(count, type_) for name, type_ in types.items()}
+    values = []
+    start = 0
+    is_sound = True
+    with _code(relation, kinds, is_numbered=is_numbered).to_arrow_reader(_BATCH) as batches:
+        for batch in batches:
+            is_sound = not any(column.null_count for column in batch.columns)
+            if not is_sound:
+                break
+            end = start + batch.num_rows
+            for name, column in columns.items():
+                column[start:end] = batch[name].to_numpy(zero_copy_only=False)
+            values.append(batch["value"])
+            start = end
+    if not is_sound or (columns["seen_to"] < columns["seen_from"]).any():
+        _refuse(relation, kinds)
+    return columns, pa.chunked_array(values, pa.string())
+
+
+def _code(
+    relation: duckdb.DuckDBPyRelation, kinds: Sequence[IdentifierKind], *, is_numbered: bool
+) -> duckdb.DuckDBPyRelation:
+    """One row per sighting; a null wherever a cell is empty or a kind unknown."""
+    code = f"{_ACCOUNTS}.rowid::integer" if is_numbered else "account::bigint"
     return ask(
         relation,
         f"""
         select
-            {account}, (case kind {numbers} end)::utinyint as kind, value,
-            (digest & 18446744073709551615::uhugeint)::ubigint as low,
+            {code} as code,
+            {_case_of_kind(kinds, range(len(kinds)))}::utinyint as kind,
+            nullif(value, '') as value,
+            xor(
+                (digest & 18446744073709551615::uhugeint)::ubigint,
+                {_case_of_kind(kinds, _spread(len(kinds)))}::ubigint
+            ) as low,
             (digest >> 64)::ubigint as high,
             epoch_us(seen_from) as seen_from, epoch_us(seen_to) as seen_to,
             {excluded_sql(kinds)} as is_excluded
         from (select *, md5_number(value)::uhugeint as digest from sightings) as digested
-        {"" if is_dense else f"join {_ACCOUNTS} using (account)"}
+        {f"left join {_ACCOUNTS} using (account)" if is_numbered else ""}
         """,
-    ).to_arrow_table()
+    )
 
 
-def _number_accounts(relation: duckdb.DuckDBPyRelation) -> pa.Array:
+def _case_of_kind(kinds: Sequence[IdentifierKind], numbers: Iterable[int]) -> str:
+    """SQL for one number per kind."""
+    cases = [
+        f"when {_quote(kind.name)} then {number}"
+        for kind, number in zip(kinds, numbers, strict=True)
+    ]
+    return f"(case kind {' '.join(cases)} end)" if cases else "null"
+
+
+def _spread(count: int) -> list[int]:
+    """Numbers of 64 bits that differ in about half of them."""
+    return [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, count + 1)]
+
+
+def _number_texts(relation: duckdb.DuckDBPyRelation) -> pa.Array:
+    """Makes a table whose row numbers are the accounts' places in their order."""
     relation.query(
         "sightings",
         f"create or replace temp table {_ACCOUNTS} as "
-        "select account, (row_number() over (order by account) - 1)::integer as code "
-        "from (select distinct account from sightings)",
+        "select distinct account from sightings where account is not null order by account",
     )
-    accounts = ask(relation, f"select account from {_ACCOUNTS} order by code")
+    accounts = ask(relation, f"select account from {_ACCOUNTS} order by rowid")
     column = accounts.to_arrow_table()["account"].combine_chunks()
-    return column if pa.types.is_string(column.type) else column.cast(pa.int64())
+    return column.cast(pa.string())
 
 
-def _number_dense(account: Ints, least: int, most: int) -> tuple[pa.Array, Ints]:
-    place = account - least
+def _number_integers(account: Ints) -> tuple[pa.Array, Ints]:
+    """Distinct accounts, ascending, and the place of each row's account among them."""
+    least, most = (int(account.min()), int(account.max())) if len(account) else (0, -1)
+    if most - least >= _DENSE * len(account) + 1000:
+        accounts, code = np.unique(account, return_inverse=True)
+        return pa.array(accounts), code.astype(np.int32)
+    account -= least
     is_there = np.zeros(most - least + 1, np.bool_)
-    is_there[place] = True
-    rank = np.cumsum(is_there, dtype=np.int32) - np.int32(1)
-    return pa.array(np.flatnonzero(is_there) + least), rank[place]
+    is_there[account] = True
+    rank = np.cumsum(is_there, dtype=np.int32)
+    rank -= 1
+    return pa.array(np.flatnonzero(is_there) + least), rank[account]
 
 
 def _quote(text: str) -> str:
