@@ -4,7 +4,8 @@ Add here: how the sightings are made up, what is measured and how the figures ar
 Not here: how a process is observed (``measure``).
 
 Both sides read the same Parquet file, each in a process of its own, in turn, twice; the faster of
-each counts, without imports. Then a chain of records in which each shares a value with the next.
+each counts, without imports. Then a day on which one sighting in a hundred is new; a chain of
+records in which each shares a value with the next; a device of 20,000 people.
 Nothing here asserts a time.
 """
 
@@ -35,6 +36,7 @@ TARGET_RATIO = 3
 TARGET_GIB = 4
 CHUNK = 500_000
 CHAIN_LENGTH = 300_000
+CROWD = 20_000
 DAY = 86_400_000_000
 FIRST_DAY = int(dt.datetime(2023, 1, 1, tzinfo=dt.UTC).timestamp() * 1_000_000)
 SHOP_PHONES = 20
@@ -47,9 +49,11 @@ SHARES = {
     "device_id": 0.14,
     "receiver_phone": 0.02,
 }
+IS_NEW = "hash(account, kind, value, seen_from) % 100 = 0"
 COUNT_IDENTIFIERS = "select count(*) from identifiers"
 Ints: TypeAlias = NDArray[Any]
 Count: TypeAlias = Callable[[], dict[str, int]]
+Work: TypeAlias = Callable[[], Count]
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,17 @@ def main() -> int:
         run_phase(options.phase, options.parquet)
         return 0
     with tempfile.TemporaryDirectory(prefix="crm-identity-") as folder:
-        sightings, chain = Path(folder) / "sightings.parquet", Path(folder) / "chain.parquet"
+        sightings, chain, crowd = (Path(folder) / name for name in ("sightings", "chain", "crowd"))
         write_sightings(sightings, options.edges, as_text=options.text_accounts)
         write_chain(chain)
+        write_crowd(crowd)
         size = sightings.stat().st_size / 2**20
         print(f"{options.edges:,} sightings, {size:.0f} MiB, load {os.getloadavg()[0]:.1f}\n")
         compare(sightings, options.repeats)
         print()
         for phase in ("chain", "cut_chain"):
             print_line(f"{CHAIN_LENGTH:,} {phase}", measure(phase, chain))
+        print_line(f"{CROWD:,} crowd", measure("crowd", crowd))
     return 0
 
 
@@ -170,11 +176,34 @@ def write_chain(path: Path) -> None:
     pq.write_table(pa.table([pa.array(account[order]), kind, value, seen, seen], names), path)
 
 
+def write_crowd(path: Path) -> None:
+    """A till's tablet without a limit, on accounts whose member numbers, by e-mail, are all different.
+
+    The accounts have no number of their own, so that who they are shows on the way only.
+    """
+    person = pa.array(np.arange(CROWD)).cast(pa.string())
+    other = np.arange(CROWD, 2 * CROWD)
+    emails = pc.binary_join_element_wise("user", person, "@example.com", "")
+    columns = [
+        (np.arange(CROWD), "tablet", pa.repeat("shared", CROWD)),
+        (np.arange(CROWD), "email", emails),
+        (other, "email", emails),
+        (other, "member_number", person),
+    ]
+    seen = pa.array(np.full(CROWD, FIRST_DAY)).cast(pa.timestamp("us"))
+    names = ["account", "kind", "value", "seen_from", "seen_to"]
+    tables = [
+        pa.table([pa.array(account), pa.repeat(kind, CROWD), value, seen, seen], names)
+        for account, kind, value in columns
+    ]
+    pq.write_table(pa.concat_tables(tables), path)
+
+
 def compare(sightings: Path, repeats: int) -> None:
     """The floor and the resolution in turn."""
     best: dict[str, Timed] = {}
     for _ in range(repeats):
-        for phase in ("floor", "resolve", "resolve_and_edges"):
+        for phase in ("floor", "resolve", "resolve_and_edges", "one_more_day"):
             found = measure(phase, sightings)
             if phase not in best or found.wall < best[phase].wall:
                 best[phase] = found
@@ -204,32 +233,74 @@ def measure(phase: str, parquet: Path) -> Timed:
 
 
 def run_phase(phase: str, parquet: Path) -> None:
-    """Measures itself, imports left out."""
+    """Measures itself, imports and preparations left out."""
     import duckdb
 
     import ml.identity  # noqa: F401  its import is not part of the work
 
-    work = PHASES[phase]
-    relation = duckdb.connect().read_parquet(str(parquet))
+    work = PHASES[phase](duckdb.connect().read_parquet(str(parquet)))
     wall, cpu = time.perf_counter(), time.process_time()
-    count = work(relation)
+    count = work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(json.dumps({"wall": wall, "cpu": cpu, "counts": count()}))
 
 
-def group_by_value(relation: Any) -> Count:
+def group_by_value(relation: Any) -> Work:
     """The floor: what an analyst writes to see which identifiers are shared."""
-    relation.query(
-        "s",
+    create = (
         "create temp table identifiers as select kind, value, count(*) as sightings, "
-        "min(account) as account from s group by kind, value",
+        "min(account) as account from s group by kind, value"
     )
-    return lambda: {"identifiers": relation.query("s", COUNT_IDENTIFIERS).fetchall()[0][0]}
+
+    def work() -> Count:
+        relation.query("s", create)
+        return lambda: {"identifiers": relation.query("s", COUNT_IDENTIFIERS).fetchall()[0][0]}
+
+    return work
 
 
-def resolve_all(relation: Any, *, limit: int | None = 100, with_edges: bool = False) -> Count:
+def resolve_all(relation: Any, *, limit: int | None = 100, with_edges: bool = False) -> Work:
     """The whole resolution; edges and dropped evidence are made only when asked for."""
-    from ml.identity import ResolveConfig, read_kinds, resolve
+    from ml.identity import ResolveConfig, resolve
+
+    kinds, config = make_kinds(), ResolveConfig(component_limit=limit)
+
+    def work() -> Count:
+        found = resolve(relation, kinds, config=config)
+        if with_edges:
+            edges, dropped = found.edges, found.dropped
+            return lambda: {"edges": edges.num_rows, "dropped": dropped.num_rows}
+        return lambda: {
+            "accounts": found.clusters.num_rows,
+            "clusters": pc.count_distinct(found.clusters["cluster"]).as_py(),
+        }
+
+    return work
+
+
+def resolve_day(relation: Any) -> Work:
+    """One sighting in a hundred is new; yesterday's tables are there already."""
+    from ml.identity import resolve, resolve_increment
+
+    yesterday = resolve(relation.filter(f"not ({IS_NEW})"), make_kinds())
+    _ = yesterday.edges, yesterday.dropped
+    changed = relation.filter(IS_NEW).project("account, kind, value").to_arrow_table()
+
+    def work() -> Count:
+        found = resolve_increment(yesterday, relation, changed)
+        return lambda: {
+            "sightings new": changed.num_rows,
+            "accounts touched": found.touched_count or 0,
+            "edges": found.edges.num_rows,
+            "dropped": found.dropped.num_rows,
+        }
+
+    return work
+
+
+def make_kinds() -> Any:
+    """Guards as a shop would set them."""
+    from ml.identity import read_kinds
 
     rows: list[dict[str, object]] = [
         {"name": "phone", "semantics": "shared", "strength": 50, "account_limit": 12,
@@ -239,24 +310,20 @@ def resolve_all(relation: Any, *, limit: int | None = 100, with_edges: bool = Fa
         {"name": "union_id", "semantics": "unique", "strength": 100},
         {"name": "member_number", "semantics": "unique", "strength": 90},
         {"name": "device_id", "semantics": "equality_only", "strength": 20, "account_limit": 4},
+        {"name": "tablet", "semantics": "equality_only", "strength": 10},
         {"name": "receiver_phone", "semantics": "receiver", "strength": ""},
     ]  # fmt: skip
-    found = resolve(relation, read_kinds(rows), config=ResolveConfig(component_limit=limit))
-    if with_edges:
-        edges, dropped = found.edges, found.dropped
-        return lambda: {"edges": edges.num_rows, "dropped": dropped.num_rows}
-    return lambda: {
-        "accounts": found.clusters.num_rows,
-        "clusters": pc.count_distinct(found.clusters["cluster"]).as_py(),
-    }
+    return read_kinds(rows)
 
 
-PHASES: dict[str, Callable[[Any], Count]] = {
+PHASES: dict[str, Callable[[Any], Work]] = {
     "floor": group_by_value,
     "resolve": resolve_all,
     "resolve_and_edges": lambda relation: resolve_all(relation, with_edges=True),
+    "one_more_day": resolve_day,
     "chain": lambda relation: resolve_all(relation, limit=None),
     "cut_chain": resolve_all,
+    "crowd": resolve_all,
 }
 
 

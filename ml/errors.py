@@ -37,7 +37,7 @@ class MissingColumnsError(MlError):
         self.missing = tuple(missing)
         super().__init__(
             f"{frame_name} lacks the columns: {', '.join(self.missing)}",
-            remedy="add them to the query that makes this frame (customer_features has them all)",
+            remedy=f"add them to the query or file that makes {frame_name}",
         )
 
 

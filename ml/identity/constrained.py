@@ -6,12 +6,15 @@ Not here: finding the components (``graph``), guards on one value (``links``).
 Kruskal's algorithm with cannot-link constraints: edges come in order of strength, then of the
 newest sighting, then by the alphabet; an edge whose ends may not be together is left out. So of
 the edges that contradict each other the weakest goes, whatever the order of the input.
+A group that fell into as many parts as people may share a value takes no more: who fits none of
+them is left alone, so that n accounts cost n tries of each part and not of one another.
 Sources: Kruskal (1956), Proceedings of the AMS 7(1), 48-50; cannot-link: Wagstaff et al. (2001),
 "Constrained K-means Clustering with Background Knowledge", ICML.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -50,11 +53,13 @@ class Constraints:
         labels: Value of each unique kind, by account: ``{account: {kind: value}}``.
         apart: Accounts that people keep apart, with the action: ``{account: {account: action}}``.
         limit: Most accounts of a cluster; ``None``: any number.
+        part_limit: Most parts of a group that accounts may join.
     """
 
     labels: dict[int, dict[str, int]] = field(default_factory=dict)
     apart: dict[int, dict[int, str]] = field(default_factory=dict)
     limit: int | None = None
+    part_limit: int = 100
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Cut:
     Attributes:
         part: Part of its group each member is in; parts of one group are in different clusters.
         root: Some account of the member's cluster, the same for all of them.
-        refusals: Every pair of parts, with the reason found first.
+        refusals: Every pair of parts that could be joined, with the reason found first; each of
+            the others once, beside the first part.
     """
 
     part: Ints
@@ -81,13 +87,16 @@ def cut_components(members: Members, order: Ints, constraints: Constraints) -> C
             part; each later one joins the first part it may join, else it is a part of its own.
         constraints: What must hold.
     """
-    forest = _Forest(constraints)
-    part = np.zeros(len(members), np.int64)
-    parts: dict[int, list[int]] = {}
+    accounts, numbers = np.unique(members.code, return_inverse=True)
+    forest = _Forest(accounts.tolist(), constraints)
+    part_limit, crowded = constraints.part_limit, str(constraints.part_limit)
+    part = [0] * len(members)
+    parts: list[list[int]] = [[] for _ in range(int(members.group.max(initial=-1)) + 1)]
+    left_over: dict[int, int] = {}
     refusals: list[Refusal] = []
-    groups, codes = members.group[order].tolist(), members.code[order].tolist()
-    for place, group, account in zip(order.tolist(), groups, codes, strict=True):
-        held = parts.setdefault(group, [])
+    groups, ordered = members.group[order].tolist(), numbers[order].tolist()
+    for place, group, account in zip(order.tolist(), groups, ordered, strict=True):
+        held = parts[group]
         verdicts: list[Verdict] = []
         for number, representative in enumerate(held):
             verdict = forest.unite(representative, account)
@@ -96,28 +105,36 @@ def cut_components(members: Members, order: Ints, constraints: Constraints) -> C
                 break
             verdicts.append(verdict)
         else:
-            part[place] = len(held)
-            refusals += [Refusal(group, n, len(held), v) for n, v in enumerate(verdicts)]
-            held.append(account)
-    roots = [forest.find(account) for account in members.code.tolist()]
-    return Cut(part, np.array(roots, np.int64), refusals)
+            if len(held) < part_limit:
+                number = len(held)
+                refusals += [Refusal(group, n, number, v) for n, v in enumerate(verdicts)]
+                held.append(account)
+            else:
+                number = left_over[group] = left_over.get(group, part_limit - 1) + 1
+                verdict = Verdict(DropReason.TOO_MANY_PEOPLE, crowded)
+                refusals.append(Refusal(group, 0, number, verdict))
+            part[place] = number
+    roots = np.array([forest.find(number) for number in range(len(accounts))], np.int64)
+    return Cut(np.array(part, np.int64), accounts[roots[numbers]], refusals)
 
 
 class _Forest:
-    """Union-find (by size, path halving) that refuses what the constraints forbid."""
+    """Union-find (by size, path halving) that refuses what the constraints forbid.
 
-    def __init__(self, constraints: Constraints) -> None:
-        self._parent: dict[int, int] = {}
-        self._size: dict[int, int] = {}
-        self._labels = {a: dict(values) for a, values in constraints.labels.items()}
-        self._apart = {a: dict(others) for a, others in constraints.apart.items()}
+    Accounts are called by their places among those that take part.
+    """
+
+    def __init__(self, accounts: Sequence[int], constraints: Constraints) -> None:
+        self._parent = list(range(len(accounts)))
+        self._size = [1] * len(accounts)
+        labels, self._apart = constraints.labels, _renumber(constraints.apart, accounts)
+        self._labels = {n: dict(labels[a]) for n, a in enumerate(accounts) if a in labels}
         self._limit = constraints.limit
 
     def find(self, account: int) -> int:
         parent = self._parent
-        while (above := parent.setdefault(account, account)) != account:
-            parent[account] = parent[above]
-            account = above
+        while (above := parent[account]) != account:
+            parent[account] = account = parent[above]
         return account
 
     def unite(self, one: int, other: int) -> Verdict | None:
@@ -126,24 +143,25 @@ class _Forest:
         if large == small:
             return None
         sizes = self._size
-        if sizes.get(large, 1) < sizes.get(small, 1):
+        if sizes[large] < sizes[small]:
             large, small = small, large
         if verdict := self._judge(large, small):
             return verdict
         self._parent[small] = large
-        sizes[large] = sizes.get(large, 1) + sizes.get(small, 1)
-        self._labels[large] = _joined(self._labels.get(large), self._labels.pop(small, None))
-        self._apart[large] = _joined(self._apart.get(large), self._apart.pop(small, None))
+        sizes[large] += sizes[small]
+        _move(self._labels, small, large)
+        _move(self._apart, small, large)
         return None
 
     def _judge(self, large: int, small: int) -> Verdict | None:
         if actions := self._decisions(large, small):
             return Verdict(DropReason.UNLINKED, min(actions))
-        mine, theirs = self._labels.get(large, {}), self._labels.get(small, {})
-        if kinds := [k for k, value in theirs.items() if mine.get(k, value) != value]:
-            return Verdict(DropReason.CONFLICT_OF_UNIQUE, min(kinds))
-        size = self._size.get(large, 1) + self._size.get(small, 1)
-        if self._limit is not None and size > self._limit:
+        mine, theirs = self._labels.get(large), self._labels.get(small)
+        if mine and theirs:
+            kinds = [k for k, value in theirs.items() if mine.get(k, value) != value]
+            if kinds:
+                return Verdict(DropReason.CONFLICT_OF_UNIQUE, min(kinds))
+        if self._limit is not None and self._size[large] + self._size[small] > self._limit:
             return Verdict(DropReason.COMPONENT_LIMIT, str(self._limit))
         return None
 
@@ -156,10 +174,27 @@ class _Forest:
         return [action for account, action in asked.items() if self.find(account) == root]
 
 
-def _joined(large: dict[K, V] | None, small: dict[K, V] | None) -> dict[K, V]:
-    """Both, made by adding to the larger dictionary."""
-    large, small = large or {}, small or {}
-    if len(large) < len(small):
-        large, small = small, large
-    large.update(small)
-    return large
+def _renumber(
+    apart: dict[int, dict[int, str]], accounts: Sequence[int]
+) -> dict[int, dict[int, str]]:
+    """The same by places; who takes no part is in nobody's way."""
+    if not apart:
+        return {}
+    number = {account: place for place, account in enumerate(accounts)}
+    return {
+        number[account]: {number[one]: action for one, action in others.items() if one in number}
+        for account, others in apart.items()
+        if account in number
+    }
+
+
+def _move(held: dict[int, dict[K, V]], small: int, large: int) -> None:
+    """Gives what one has to the other, by adding to the larger dictionary."""
+    given = held.pop(small, None)
+    if given is None:
+        return
+    kept = held.get(large, {})
+    if len(kept) < len(given):
+        kept, given = given, kept
+    kept.update(given)
+    held[large] = kept

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ml.identity.constrained import Constraints, Cut, Refusal, cut_components
 from ml.identity.links import DropReason, Links, Members, gather_members
@@ -18,9 +19,24 @@ from ml.identity.overrides import LINK, Decisions
 from ml.identity.semantics import MAX_STRENGTH, OVERRIDE_KIND, IdentifierKind
 from ml.identity.sightings import CodedSightings, Flags, Ints, ValueGroups
 
-__all__ = ["OVERRIDE_STRENGTH", "Conflicts", "Evidence", "refused_pairs", "settle_conflicts"]
+__all__ = [
+    "OVERRIDE_STRENGTH",
+    "Conflicts",
+    "Evidence",
+    "Limits",
+    "refused_pairs",
+    "settle_conflicts",
+]
 
 OVERRIDE_STRENGTH = MAX_STRENGTH + 1  # a person who decides is stronger than any identifier
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Most accounts of a cluster (``None``: any number), most people that may share a value."""
+
+    accounts: int | None
+    people: int
 
 
 @dataclass(frozen=True)
@@ -35,20 +51,35 @@ class Surplus:
 
 
 @dataclass(frozen=True)
+class Crowds:
+    """Values that prove nothing, because many people hold them.
+
+    Attributes:
+        members: Their accounts.
+        people: Least number of people each of these groups has.
+    """
+
+    members: Members
+    people: dict[int, int]
+
+
+@dataclass(frozen=True)
 class Conflicts:
     """What became of the components that were looked at closely.
 
     Attributes:
-        members: Accounts of their groups; without what accounts gave up.
+        members: Accounts of their groups; without crowds and what accounts gave up.
         rows: A sighting of each group; -1 for a link made by a person.
         cut: Where each member went.
         surplus: What accounts gave up.
+        crowds: Groups that link nobody.
     """
 
     members: Members
     rows: Ints
     cut: Cut
     surplus: list[Surplus]
+    crowds: Crowds
 
 
 @dataclass(frozen=True)
@@ -71,7 +102,7 @@ def settle_conflicts(
     decisions: Decisions,
     component: Ints,
     is_flagged: Flags,
-    limit: int | None,
+    limits: Limits,
 ) -> tuple[Ints, Evidence]:
     """Cluster of each account (its smallest account), and the evidence."""
     groups = links.groups
@@ -81,16 +112,18 @@ def settle_conflicts(
     members = gather_members(coded, hot)
     labels, surplus_rows = _choose_labels(coded, kinds, links, is_flagged[component])
     members, surplus = _give_up(coded, hot, members, surplus_rows)
+    members, crowds = _leave_out_crowds(members, labels, limits)
     members, rows = _add_decisions(members, hot, decisions, is_hot_decision)
     order = _order_members(coded, kinds, members, rows)
-    cut = cut_components(members, order, Constraints(labels, _apart(decisions), limit))
+    constraints = Constraints(labels, _apart(decisions), limits.accounts, limits.people)
+    cut = cut_components(members, order, constraints)
     cluster = component.copy()
     is_open = is_flagged[component]
     cluster[is_open] = np.flatnonzero(is_open)
     smallest = np.full(coded.account_count, coded.account_count, np.int64)
     np.minimum.at(smallest, cut.root, members.code)
     cluster[members.code] = smallest[cut.root]
-    conflicts = Conflicts(members, rows, cut, surplus)
+    conflicts = Conflicts(members, rows, cut, surplus, crowds)
     return cluster, Evidence(coded, kinds, links, decisions, is_hot, is_hot_decision, conflicts)
 
 
@@ -171,8 +204,37 @@ def _give_up(
         Surplus(key[0], others.get(key), span.row, span.seen_from, span.seen_to)
         for key, span in given_up.items()
     ]
-    columns = (members.group, members.code, members.seen_from, members.seen_to)
-    return Members(*(column[is_kept] for column in columns)), surplus
+    return members.select(is_kept), surplus
+
+
+def _leave_out_crowds(
+    members: Members, labels: dict[int, dict[str, int]], limits: Limits
+) -> tuple[Members, Crowds]:
+    """Takes away values that more people hold than may share one, whoever they are.
+
+    Accounts without a label would else be given to any of those people.
+    """
+    sizes = np.bincount(members.group)
+    people = {}
+    for group in np.flatnonzero(sizes > limits.people).tolist():
+        codes = members.code[np.searchsorted(members.group, [group])[0] :][: sizes[group]]
+        count = _count_people(codes.tolist(), labels, limits.accounts)
+        if count > limits.people:
+            people[group] = count
+    is_crowd = np.isin(members.group, list(people))
+    return members.select(~is_crowd), Crowds(members.select(is_crowd), people)
+
+
+def _count_people(
+    codes: Sequence[int], labels: dict[int, dict[str, int]], account_limit: int | None
+) -> int:
+    """At least so many: as many as values of a unique kind, as clusters that can hold them."""
+    values: dict[str, set[int]] = {}
+    for code in codes:
+        for kind, value in labels.get(code, {}).items():
+            values.setdefault(kind, set()).add(value)
+    least = 1 if account_limit is None else -(-len(codes) // account_limit)
+    return max([least, *map(len, values.values())])
 
 
 def _add_decisions(
@@ -207,21 +269,27 @@ def _order_members(
 
 def _alphabetical(
     coded: CodedSightings, kinds: Sequence[IdentifierKind], members: Members, rows: Ints
-) -> list[int]:
+) -> Ints:
     """Groups by kind, value, first sighting and smallest account."""
-    if not len(rows):
-        return []
-    values = coded.value.take(pa.array(np.maximum(rows, 0))).to_pylist()
-    starts = members.starts
-    begins = zip(members.seen_from[starts].tolist(), members.code[starts].tolist(), strict=True)
-    first = dict(zip(members.group[starts].tolist(), begins, strict=True))
-    numbers = np.where(rows < 0, len(kinds), coded.kind[rows]).tolist()
+    is_decision = rows < 0
     names = [*(kind.name for kind in kinds), OVERRIDE_KIND]
-    keys = [
-        (names[number], LINK if number == len(kinds) else value, *first.get(group, (0, 0)))
-        for group, (number, value) in enumerate(zip(numbers, values, strict=True))
-    ]
-    return sorted(range(len(keys)), key=keys.__getitem__)
+    rank = np.argsort(np.argsort(names))
+    values = coded.value.take(pa.array(rows, mask=is_decision))
+    starts = members.starts
+    begin, smallest = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    begin[members.group[starts]] = members.seen_from[starts]
+    smallest[members.group[starts]] = members.code[starts]
+    table = pa.table(
+        {
+            "kind": rank[np.where(is_decision, len(kinds), coded.kind[rows])],
+            "value": pc.fill_null(values, LINK),
+            "begin": begin,
+            "smallest": smallest,
+        }
+    )
+    keys = [(name, "ascending") for name in table.column_names]
+    order: Ints = pc.sort_indices(table, sort_keys=keys).to_numpy()
+    return order
 
 
 def _apart(decisions: Decisions) -> dict[int, dict[int, str]]:

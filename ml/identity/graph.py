@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ml.errors import InvalidDataError
 from ml.identity.components import find_components, find_conflicts
-from ml.identity.evidence import settle_conflicts
+from ml.identity.evidence import Limits, settle_conflicts
 from ml.identity.links import find_links
 from ml.identity.overrides import locate_overrides, read_overrides
 from ml.identity.resolution import Resolution, ResolveConfig, tell_dropped, tell_edges
@@ -65,8 +65,9 @@ def resolve(
     links = find_links(coded, kinds)
     component = find_components(coded, links.groups, decisions)
     is_flagged = find_conflicts(coded, kinds, component, decisions, config.component_limit)
+    limits = Limits(config.component_limit, config.people_limit)
     cluster, evidence = settle_conflicts(
-        coded, kinds, links, decisions, component, is_flagged, config.component_limit
+        coded, kinds, links, decisions, component, is_flagged, limits
     )
     clusters = pa.table(
         {

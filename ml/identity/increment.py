@@ -182,6 +182,7 @@ def _put_in_place(
         overrides,
         kinds=previous.kinds,
         config=previous.config,
+        touched_count=touched.num_rows,
     )
 
 
@@ -239,11 +240,9 @@ def _within(overrides: pa.Table, touched: pa.Table) -> pa.Table:
 
 
 def _unknown(overrides: pa.Table, clusters: pa.Table) -> pa.Table:
-    accounts = clusters["account"]
-    ends = [
-        pc.is_in(overrides[name], value_set=accounts.combine_chunks())
-        for name in ("account_a", "account_b")
-    ]
+    named = _ends(overrides)
+    known = clusters.filter(pc.is_in(clusters["account"], value_set=named))["account"]
+    ends = [pc.is_in(overrides[name], value_set=known) for name in ("account_a", "account_b")]
     return overrides.filter(pc.invert(pc.and_(*ends)))
 
 

@@ -32,6 +32,7 @@ class DropReason(StrEnum):
     RECYCLED = "recycled"  # too long between one account's sightings and the next one's
     CONFLICT_OF_UNIQUE = "conflict_of_unique"  # two values of a kind a person has one of
     COMPONENT_LIMIT = "component_limit"  # the cluster would grow beyond all likelihood
+    TOO_MANY_PEOPLE = "too_many_people"  # its accounts are more people than share anything
     UNLINKED = "unlinked"  # a person decided so
     UNKNOWN_ACCOUNT = "unknown_account"  # an override about an account nobody has seen
 
@@ -86,6 +87,11 @@ class Members:
     def starts(self) -> Ints:
         """First entry of each group."""
         return np.flatnonzero(np.append(True, np.diff(self.group) != 0)[: len(self)])
+
+    def select(self, wanted: Flags | Ints) -> Members:
+        """Some of the entries, or all in another order."""
+        columns = (self.group, self.code, self.seen_from, self.seen_to)
+        return Members(*(column[wanted] for column in columns))
 
 
 def find_links(coded: CodedSightings, kinds: Sequence[IdentifierKind]) -> Links:

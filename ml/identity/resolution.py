@@ -43,9 +43,13 @@ class ResolveConfig:
     Attributes:
         component_limit: Most accounts of one cluster; the weakest edges of a larger one go. Ten
             channels with ten accounts each are more than people have. ``None``: no limit.
+        people_limit: Most people that may share a value; it links nobody where its accounts have
+            more values of a unique kind, or are more than so many clusters can hold. A household or
+            an office has fewer; without it each of n people would be compared with all others.
     """
 
     component_limit: int | None = 100
+    people_limit: int = 100
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Resolution:
         overrides: The overrides that were applied: ``account_a, account_b, action, decided_at``.
         kinds: The kinds used.
         config: The settings used.
+        touched_count: Accounts an increment resolved anew; ``None``: all, in full.
     """
 
     clusters: pa.Table
@@ -68,6 +73,7 @@ class Resolution:
     config: ResolveConfig
     make_edges: Callable[[], pa.Table] = field(repr=False, compare=False)
     make_dropped: Callable[[], pa.Table] = field(repr=False, compare=False)
+    touched_count: int | None = None
 
     @classmethod
     def from_tables(
@@ -79,9 +85,11 @@ class Resolution:
         *,
         kinds: Sequence[IdentifierKind],
         config: ResolveConfig,
+        touched_count: int | None = None,
     ) -> Resolution:
         """A resolution that was stored table by table."""
-        return cls(clusters, overrides, tuple(kinds), config, lambda: edges, lambda: dropped)
+        made = (lambda: edges, lambda: dropped)
+        return cls(clusters, overrides, tuple(kinds), config, *made, touched_count)
 
     @cached_property
     def edges(self) -> pa.Table:
@@ -107,6 +115,10 @@ class Resolution:
           ``unlinked`` (the action): smallest accounts of the two sides. Where one account itself
           has two values of a unique kind, it is ``account_a`` and stands for the one seen last;
           the row tells the other one, and the smallest account that shares it, if any.
+        - ``too_many_people``: one row per account that shares a value of more people than may share
+          one, where they are known at once (``account_b`` is null; detail: people at least); where
+          they show on the way, smallest accounts of the first part and of who fits none (detail:
+          the limit).
         - ``unknown_account``: an override about an account without a sighting.
         """
         return self.make_dropped()
@@ -119,7 +131,7 @@ def tell_edges(evidence: Evidence) -> pa.Table:
     members = gather_members(coded, cold)
     stars = [(_find_stars(members), members, cold.first)]
     order = np.lexsort((conflicts.members.code, conflicts.cut.part, conflicts.members.group))
-    hot = _take(conflicts.members, order)
+    hot = conflicts.members.select(order)
     part = conflicts.cut.part[order]
     stars.append((_find_stars(hot, part), hot, conflicts.rows))
     pieces = [
@@ -141,7 +153,7 @@ def tell_dropped(evidence: Evidence) -> pa.Table:
     """``Resolution.dropped``."""
     tables = [_tell_values(evidence, reason) for reason in evidence.links.dropped]
     tables += [_tell_gaps(evidence), _tell_refusals(evidence), _tell_surplus(evidence)]
-    tables.append(tell_unknown(evidence.decisions.unknown))
+    tables += [_tell_crowds(evidence), tell_unknown(evidence.decisions.unknown)]
     return sort_table(pa.concat_tables(tables), DROPPED_ORDER)
 
 
@@ -184,11 +196,6 @@ def _find_stars(members: Members, part: Ints | None = None) -> tuple[Ints, Ints]
     centres = np.flatnonzero(is_centre)
     leaf = np.flatnonzero(~is_centre)
     return centres[np.cumsum(is_centre) - 1][leaf], leaf
-
-
-def _take(members: Members, places: Ints) -> Members:
-    columns = (members.group, members.code, members.seen_from, members.seen_to)
-    return Members(*(column[places] for column in columns))
 
 
 def _tell_values(evidence: Evidence, reason: DropReason) -> pa.Table:
@@ -244,6 +251,15 @@ def _tell_surplus(evidence: Evidence) -> pa.Table:
     detail = pa.array([evidence.kinds[k].name for k in evidence.coded.kind[row]], pa.string())
     reason = _repeat(DropReason.CONFLICT_OF_UNIQUE, len(surplus))
     return _name(evidence, _Piece(code, other, row, seen_from, seen_to), reason, detail)
+
+
+def _tell_crowds(evidence: Evidence) -> pa.Table:
+    crowds = evidence.conflicts.crowds
+    members = crowds.members
+    row = evidence.conflicts.rows[members.group]
+    piece = _Piece(members.code, None, row, members.seen_from, members.seen_to)
+    people = pa.array([str(crowds.people[group]) for group in members.group.tolist()], pa.string())
+    return _name(evidence, piece, _repeat(DropReason.TOO_MANY_PEOPLE, len(members)), people)
 
 
 def _name(

@@ -232,6 +232,52 @@ def test_a_component_beyond_the_limit_loses_its_weakest_edges() -> None:
     assert dropped(found) == [("b", "c", "phone", "+861", "component_limit", "2")]
 
 
+NO_LIMIT = (IdentifierKind("shop_phone", Semantics.SHARED, 50), *KINDS)
+
+
+def test_one_phone_of_20000_people_links_nobody_though_its_kind_has_no_limit() -> None:
+    numbered = [f"n{n:05}" for n in range(20_000)]
+    rows = [sighting(account, "shop_phone", "+861") for account in numbered]
+    rows += [sighting(account, "union_id", account) for account in numbered]
+    rows += [sighting(f"u{n}", "shop_phone", "+861") for n in range(500)]  # whose are these?
+    rows += [sighting(account, "email", "m") for account in ("u7", "u8")]
+    found = resolve(make_sightings(rows), NO_LIMIT)
+    sizes = found.clusters.group_by("cluster").aggregate([("account", "count")])
+    assert sorted(sizes["account_count"].to_pylist())[-2:] == [1, 2]
+    assert found.edges["kind"].to_pylist() == ["email"]
+    assert len(dropped(found)) == 20_500
+    assert {row[4:] for row in dropped(found)} == {("too_many_people", "20000")}
+
+
+def test_people_who_show_on_the_way_only_are_bounded_too() -> None:
+    """The phone's accounts have no number of their own: e-mail, which is stronger, lends one."""
+    rows = [sighting(f"p{n:04}", "shop_phone", "+861") for n in range(2000)]
+    rows += [sighting(f"{who}{n:04}", "email", f"m{n}") for n in range(2000) for who in "pq"]
+    rows += [sighting(f"q{n:04}", "union_id", f"u{n}") for n in range(2000)]
+    found = resolve(make_sightings(rows), NO_LIMIT, config=ResolveConfig(None, 10))
+    assert customers(found) == [f"p{n:04}q{n:04}" for n in range(2000)]
+    told = [row[4:] for row in dropped(found)]
+    assert told.count(("conflict_of_unique", "union_id")) == 45
+    assert told.count(("too_many_people", "10")) == 1990
+    assert len(told) == 45 + 1990
+
+
+def test_as_many_people_as_may_share_a_value_still_share_it() -> None:
+    rows = [sighting(account, "shop_phone", "+861") for account in "abcdef"]
+    rows += [sighting(account, "union_id", account) for account in "abc"]
+    config = ResolveConfig(people_limit=3)
+    assert customers(resolve(make_sightings(rows), NO_LIMIT, config=config)) == ["adef", "b", "c"]
+    rows.append(sighting("d", "union_id", "d"))
+    assert customers(resolve(make_sightings(rows), NO_LIMIT, config=config)) == list("abcdef")
+
+
+def test_a_value_of_more_accounts_than_so_many_clusters_hold_links_nobody() -> None:
+    rows = [sighting(account, "shop_phone", "+861") for account in "abcde"]
+    found = resolve(make_sightings(rows), NO_LIMIT, config=ResolveConfig(2, 2))
+    assert customers(found) == list("abcde")
+    assert {row[4:] for row in dropped(found)} == {("too_many_people", "3")}
+
+
 @pytest.mark.parametrize("spread", [1, 10**12])
 def test_numbers_and_relations_give_what_texts_and_tables_give(spread: int) -> None:
     rng = np.random.default_rng(5)
@@ -278,6 +324,7 @@ def test_an_increment_leaves_holders_of_a_junk_value_alone() -> None:
     new = [sighting("b", "phone", "+8655"), sighting("b", "email", "m")]
     changed = make_sightings(new).select(["account", "kind", "value"])
     step = resolve_increment(before, make_sightings(rows + new), changed)
+    assert (before.touched_count, step.touched_count) == (None, 1)
     assert set(step.dropped["detail"].to_pylist()) == {"51"}
     assert step.dropped.equals(resolve(make_sightings(rows + new), KINDS).dropped)
 
@@ -303,8 +350,9 @@ def test_rows_that_cannot_be_are_refused(change: dict[str, pa.Array], told: str)
 
 def test_an_absent_column_is_named() -> None:
     table = make_sightings([sighting("a", "email", "m")]).drop(["seen_to"])
-    with pytest.raises(MissingColumnsError, match="sightings lacks the columns: seen_to"):
+    with pytest.raises(MissingColumnsError, match="sightings lacks the columns: seen_to") as caught:
         resolve(table, KINDS)
+    assert caught.value.remedy == "add them to the query or file that makes sightings"
 
 
 @pytest.mark.parametrize(

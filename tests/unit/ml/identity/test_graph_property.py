@@ -48,6 +48,8 @@ overrides = st.lists(
     max_size=4,
 )
 
+people_limits = st.sampled_from([1, 2, 100])
+
 
 def make_sightings(found: Sequence[Row]) -> pa.Table:
     account, kind, value, first, last = zip(*found, strict=True) if found else ((),) * 5
@@ -78,12 +80,13 @@ def resolve(
     kinds: Sequence[IdentifierKind] = KINDS,
     decided: Sequence[Override] = (),
     limit: int | None = None,
+    people: int = 100,
 ) -> Resolution:
     return resolve_tables(
         make_sightings(found),
         kinds,
         overrides=make_overrides(decided),
-        config=ResolveConfig(limit),
+        config=ResolveConfig(limit, people),
     )
 
 
@@ -143,11 +146,11 @@ def test_without_conflicts_clusters_are_the_closure_of_all_pairs(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows(), overrides, st.sampled_from([None, 2, 3, 5]))
+@given(rows(), overrides, st.sampled_from([None, 2, 3, 5]), people_limits)
 def test_clusters_break_no_constraint(
-    found: list[Row], decided: list[Override], limit: int | None
+    found: list[Row], decided: list[Override], limit: int | None, people: int
 ) -> None:
-    got = resolve(found, KINDS, decided, limit)
+    got = resolve(found, KINDS, decided, limit, people)
     clusters = clusters_of(got)
     assert list(clusters) == sorted({row[0] for row in found})
     members = defaultdict(set)
@@ -179,11 +182,11 @@ def current_values(found: Sequence[Row], kind: IdentifierKind) -> dict[str, str]
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows(), overrides, st.sampled_from([None, 2, 4]))
+@given(rows(), overrides, st.sampled_from([None, 2, 4]), people_limits)
 def test_clusters_are_connected_by_edges_and_apart_by_dropped_ones(
-    found: list[Row], decided: list[Override], limit: int | None
+    found: list[Row], decided: list[Override], limit: int | None, people: int
 ) -> None:
-    got = resolve(found, KINDS, decided, limit)
+    got = resolve(found, KINDS, decided, limit, people)
     clusters = clusters_of(got)
     label = {account: account for account in clusters}
     edges = got.edges.select(["account_a", "account_b"]).to_pylist()
@@ -198,38 +201,40 @@ def test_clusters_are_connected_by_edges_and_apart_by_dropped_ones(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows(), overrides, st.randoms(use_true_random=False))
+@given(rows(), overrides, people_limits, st.randoms(use_true_random=False))
 def test_the_order_of_the_input_changes_nothing(
-    found: list[Row], decided: list[Override], random: Any
+    found: list[Row], decided: list[Override], people: int, random: Any
 ) -> None:
     shuffled, turned = list(found) + found[:3], [(b, a, action) for a, b, action in decided]
     random.shuffle(shuffled)
     random.shuffle(turned)
-    one, other = resolve(found, KINDS, decided, 4), resolve(shuffled, KINDS, turned, 4)
+    one = resolve(found, KINDS, decided, 4, people)
+    other = resolve(shuffled, KINDS, turned, 4, people)
     assert tables_of(one) == tables_of(other)
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows(), rows(), overrides, overrides, st.data())
+@given(rows(), rows(), overrides, overrides, people_limits, st.data())
 def test_an_increment_equals_the_full_resolution(
     before: list[Row],
     arriving: list[Row],
     decided: list[Override],
     decided_now: list[Override],
+    people: int,
     data: st.DataObject,
 ) -> None:
     gone = data.draw(st.sets(st.sampled_from(range(len(before))))) if before else set()
     arriving = arriving[: data.draw(st.integers(0, 5))]
     now = [row for place, row in enumerate(before) if place not in gone] + arriving
     changed = [before[place] for place in sorted(gone)] + arriving
-    previous = resolve(before, KINDS, decided, 4)
+    previous = resolve(before, KINDS, decided, 4, people)
     step = resolve_increment(
         previous,
         make_sightings(now),
         make_sightings(changed).select(["account", "kind", "value"]),
         overrides=make_overrides(decided_now),
     )
-    assert tables_of(step) == tables_of(resolve(now, KINDS, decided_now, 4))
+    assert tables_of(step) == tables_of(resolve(now, KINDS, decided_now, 4, people))
 
 
 @pytest.mark.parametrize("kinds", [KINDS, NO_CONFLICT])
