@@ -78,9 +78,11 @@ docs: setup ## Write the generated documentation anew
 	$(BIN)/python -m crm_pipeline.lib.docs
 
 .PHONY: bench
-bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load
+bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.night_cost
+	$(BIN)/python -m benchmarks.identity_graph
+	$(BIN)/python -m benchmarks.identity_records
 
 .PHONY: soak
 soak: setup ## Run the long tests: crashes at random moments, overlapping runs

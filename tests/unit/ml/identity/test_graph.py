@@ -302,6 +302,14 @@ def test_numbers_and_relations_give_what_texts_and_tables_give(spread: int) -> N
     )
 
 
+def test_accounts_with_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [sighting(account, "email", account[1:]) for account in ("a1", "b1", "c2", "dd3")]
+    expected = resolve(make_sightings(rows), KINDS)
+    monkeypatch.setattr("ml.identity.sightings._HASH", "hash(length(account))")
+    assert resolve(make_sightings(rows), KINDS).clusters.equals(expected.clusters)
+    assert customers(expected) == ["a1b1", "c2", "dd3"]
+
+
 def test_equal_beginnings_of_digests_are_told_apart() -> None:
     low = np.array([8, 9, 8, 9, 8, 700 << 40], np.uint64)
     high = np.array([1, 2, 1, 2, 3, 1], np.uint64)
