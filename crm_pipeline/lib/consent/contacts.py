@@ -1,7 +1,7 @@
 """Contact points: one spelling, one token, one mask.
 
-Add here: kinds of contact and how they are written.
-Not here: what a contact agreed to.
+Add here: kinds of contact and what can be sent to them.
+Not here: what a contact agreed to, how phones and addresses are spelled (``ml.identity``).
 """
 
 from __future__ import annotations
@@ -12,25 +12,16 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-
 from crm_pipeline.lib.settings import TOKEN_KEY_ID
+from ml.identity.normalise import normalise_email, normalise_phone
 
 TOKEN_HEX = 32
 SEPARATOR = "\x1f"
 UNUSABLE = "x"  # follows the key id in the token of a contact nothing can be sent to
 
-# Addresses so plain that the library, forty times slower, has nothing to say about them.
-_PLAIN_EMAIL = re.compile(
-    r"(?!.{255})[a-z0-9]+([._+-][a-z0-9]+)*@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}"
-)
-_LONGEST_LOCAL = 64
-_RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
-
 _INVISIBLE = {"Cf", "Cc"}  # zero-width and direction marks, control characters
-_CHINESE_MOBILE = re.compile(r"1[3-9][0-9]{9}")
-_INTERNATIONAL = re.compile(r"\+[1-9][0-9]{7,14}")
 _CHINESE_CODE = "+86"
+_CHINESE_MOBILE = re.compile(r"\+861[3-9][0-9]{9}")
 # Ids that providers give out: of a contact in WeCom, of an app on a device. They mean nothing to
 # people, so there is one spelling, and case counts.
 _PROVIDER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.=+/-]{7,255}")
@@ -83,15 +74,16 @@ def account_contact(
 def normalise_contact(kind: str, value: str | None) -> tuple[str | None, str | None]:
     """The one spelling of a contact, or None and the reason why it is none.
 
+    Phones and addresses are spelled as identity resolution spells them.
     A grant for a contact that is none is booked too, and grants nothing: no address stands behind
     its token.
     """
     if value is None or not value.strip():
         return None, "empty"
     if kind == "email":
-        return _normalise_email(value)
+        return _reachable_email(value)
     if kind == "phone":
-        return _normalise_phone(value)
+        return _reachable_phone(value)
     if kind in _PROVIDER_KINDS:
         text = _fold(value)
         return (text, None) if _PROVIDER_ID.fullmatch(text) else (None, kind)
@@ -121,39 +113,18 @@ def _fold(value: str) -> str:
     return "".join(sign for sign in folded if unicodedata.category(sign) not in _INVISIBLE).strip()
 
 
-def _normalise_email(value: str) -> tuple[str | None, str | None]:
-    text = _fold(value)
-    if _is_plain_email(text.lower()):
-        return text.lower(), None
-    try:
-        found = validate_email(text, check_deliverability=False)
-    except EmailNotValidError:
-        return None, "email"
-    # Mailboxes that differ by case are one mailbox everywhere that matters.
-    return found.normalized.casefold(), None
+def _reachable_email(value: str) -> tuple[str | None, str | None]:
+    found, _ = normalise_email(value)
+    return (found, None) if found else (None, "email")
 
 
-def _is_plain_email(text: str) -> bool:
-    if not text.isascii() or not _PLAIN_EMAIL.fullmatch(text):
-        return False
-    local, _, domain = text.partition("@")
-    # Two hyphens are punycode and its kin.
-    special = "--" in domain or f".{domain}".endswith(_RESERVED)
-    return len(local) <= _LONGEST_LOCAL and not special
-
-
-def _normalise_phone(value: str) -> tuple[str | None, str | None]:
-    text = re.sub(r"[\s().\-]", "", _fold(value).removeprefix("'"))
-    if text.startswith("00"):
-        text = f"+{text[2:]}"
-    if not re.fullmatch(r"\+?[0-9]+", text):
+def _reachable_phone(value: str) -> tuple[str | None, str | None]:
+    """A number a message can be sent to: identity also knows people by their landline."""
+    found, _ = normalise_phone(value)
+    if found is None:
         return None, "phone"
-    if _CHINESE_MOBILE.fullmatch(text.removeprefix("86")) and not text.startswith("+"):
-        text = _CHINESE_CODE + text.removeprefix("86")
-    if not _INTERNATIONAL.fullmatch(text):
+    if found.startswith(_CHINESE_CODE) and not _CHINESE_MOBILE.fullmatch(found):
         return None, "phone"
-    if text.startswith(_CHINESE_CODE) and not _CHINESE_MOBILE.fullmatch(text[3:]):
-        return None, "phone"  # a landline takes no message
-    if text in _TEST_NUMBERS:
+    if found in _TEST_NUMBERS:
         return None, "test_number"
-    return text, None
+    return found, None

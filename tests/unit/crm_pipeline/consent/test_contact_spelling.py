@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_pipeline.lib.consent import normalise_contact, tokenise_contact
+from ml.identity import normalise_email, normalise_phone
 
 KEY = b"a key for tests only"
 
@@ -58,14 +59,40 @@ def test_what_is_no_mobile_number_is_refused(value: str) -> None:
     assert normalise_contact("phone", value) == (None, "phone")
 
 
+def test_identity_knows_people_by_a_landline_and_no_message_goes_there() -> None:
+    for value in ("010-65001234", "+86 21 6500 1234"):
+        assert normalise_phone(value)[0] is not None
+        assert normalise_contact("phone", value) == (None, "phone")
+
+
+@pytest.mark.bad_input("B66")
+def test_a_number_nobody_gave_out_is_no_contact(value: str = "14012345678") -> None:
+    contact = tokenise_contact("phone", value, key=KEY)
+    assert (contact.is_usable, contact.reason) == (False, "phone")
+
+
+@given(
+    st.from_regex(r"(\+86|86|0086)?[ -]?1[0-9]{2}[ -]?[0-9]{4}[ -]?[0-9]{4}", fullmatch=True)
+    | st.from_regex(r"\+?[0-9 ()-]{6,18}", fullmatch=True)
+)
+def test_a_phone_is_spelled_as_identity_spells_it_or_is_none(value: str) -> None:
+    found, _ = normalise_contact("phone", value)
+    assert found is None or found == normalise_phone(value)[0]
+
+
+@given(st.emails() | st.text(max_size=40))
+def test_an_address_is_spelled_as_identity_spells_it(value: str) -> None:
+    assert normalise_contact("email", value)[0] == normalise_email(value)[0]
+
+
 @pytest.mark.bad_input("B66")
 def test_the_number_of_the_manuals_is_nobody(value: str = "13800138000") -> None:
     assert normalise_contact("phone", value) == (None, "test_number")
 
 
 def test_a_number_of_another_country_needs_its_code() -> None:
-    assert normalise_contact("phone", "+44 7700 900123") == ("+447700900123", None)
-    assert normalise_contact("phone", "07700 900123") == (None, "phone")
+    assert normalise_contact("phone", "+44 7911 123456") == ("+447911123456", None)
+    assert normalise_contact("phone", "07911 123456") == (None, "phone")
 
 
 def test_a_kind_nobody_knows_is_refused() -> None:
