@@ -7,7 +7,8 @@ Not here: posting events (``ledger``), choosing contacts (``dbt_project``).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from crm_pipeline.lib.consent.ledger import ANY
 from crm_pipeline.lib.ledger.schema import consents
 
+Account = tuple[str, str]  # channel, source_customer_id
 CHUNK = 400  # SQLite allows some 30,000 variables in a statement; short ones plan faster
 
 
@@ -57,31 +59,84 @@ def find_consents(
     return states
 
 
-def find_withdrawals(
-    connection: sa.Connection, accounts: Iterable[tuple[str, str]], purpose: str, channel: str
-) -> dict[tuple[str, str], dt.datetime]:
-    """The last standing withdrawal of each account, by any of its contacts.
+def find_usable(
+    connection: sa.Connection,
+    contacts: Iterable[tuple[str, str]],
+    accounts: Mapping[str, Collection[Account]],
+    purpose: str,
+    consent_channel: str,
+) -> set[tuple[str, str]]:
+    """The contacts a message may go to, read in the caller's transaction: the most restrictive wins.
 
-    A contact whose last word is a grant does not count: the person came back.
+    The person granted it by an account of their own, last and for this contact. Since then no account
+    of the person withdrew by any contact that did not come back, and nobody else withdrew this one.
+
+    Args:
+        connection: the ledger's.
+        contacts: pairs of a person and a contact token.
+        accounts: every account of each person; a person without any gave no consent.
+        purpose: what the message is for.
+        consent_channel: the way it is sent.
     """
-    found: dict[tuple[str, str], dt.datetime] = {}
-    tokens: dict[str, set[tuple[str, str]]] = {}
-    wanted = set(accounts)
-    sources = sorted({source for _, source in wanted})
+    wanted = set(contacts)
+    owned = {person: set(accounts.get(person, ())) for person, _ in wanted}
+    named = _find_tokens(connection, set().union(*owned.values()))
+    tokens = {token for _, token in wanted}.union(*named.values())
+    words = _find_words(connection, tokens, purpose, consent_channel)
+    usable = set()
+    for person, token in wanted:
+        mine = owned[person]
+        theirs = set().union(*(named[account] for account in mine if account in named))
+        own = [word for one in theirs if (word := _last_word(words[one], mine)) is not None]
+        last = _last_word(words[token], mine)
+        stops = [word for word in (*own, *words[token].values()) if not word.is_granted]
+        if (
+            last is not None
+            and last.is_granted
+            and all(last.occurred_at > stop.occurred_at for stop in stops)
+        ):
+            usable.add((person, token))
+    return usable
+
+
+_Words = dict[Account, ConsentState]
+
+
+def _find_tokens(connection: sa.Connection, accounts: set[Account]) -> dict[Account, set[str]]:
+    """Every contact by which each account ever said anything."""
+    tokens: dict[Account, set[str]] = defaultdict(set)
+    sources = sorted({source for _, source in accounts})
     for start in range(0, len(sources), CHUNK):
         query = sa.select(
             consents.c.channel, consents.c.source_customer_id, consents.c.contact_token
         ).where(consents.c.source_customer_id.in_(sources[start : start + CHUNK]))
-        for account_channel, source, token in connection.execute(query.distinct()):
-            if (account_channel, source) in wanted:
-                tokens.setdefault(token, set()).add((account_channel, source))
-    for token, state in find_consents(connection, tokens, purpose, channel).items():
-        if state.is_granted:
-            continue
-        for account in tokens[token]:
-            known = found.get(account)
-            found[account] = max(known, state.occurred_at) if known else state.occurred_at
-    return found
+        for channel, source, token in connection.execute(query.distinct()):
+            if (channel, source) in accounts:
+                tokens[channel, source].add(token)
+    return tokens
+
+
+def _find_words(
+    connection: sa.Connection, tokens: set[str], purpose: str, consent_channel: str
+) -> dict[str, _Words]:
+    """Per contact, what each account said last."""
+    words: dict[str, _Words] = defaultdict(dict)
+    wanted = sorted(tokens)
+    for start in range(0, len(wanted), CHUNK):
+        query = _events(purpose, consent_channel).where(
+            consents.c.contact_token.in_(wanted[start : start + CHUNK])
+        )
+        for row in connection.execute(query):
+            account = (row.channel, row.source_customer_id)
+            word = ConsentState(row.contact_token, row.is_granted, row.occurred_at, row.event_id)
+            words[row.contact_token].setdefault(account, word)
+    return words
+
+
+def _last_word(words: _Words, accounts: set[Account]) -> ConsentState | None:
+    """What a person said last about a contact; of two at one moment the withdrawal."""
+    own = [word for account, word in words.items() if account in accounts]
+    return max(own, key=lambda word: (word.occurred_at, not word.is_granted), default=None)
 
 
 def _events(purpose: str, consent_channel: str) -> sa.Select:

@@ -16,8 +16,8 @@ import datetime as dt
 import hashlib
 import re
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from crm_pipeline.lib.consent.state import find_consents, find_withdrawals
+from crm_pipeline.lib.consent.state import Account, find_usable
 from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.files import sha256_of
 from crm_pipeline.lib.history import Slice, find_slice, find_slice_by_hash, read_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.identity import read_accounts
-from crm_pipeline.lib.ledger.schema import batches, claims, history_slices, vault
+from crm_pipeline.lib.ledger.schema import batches, claims, history_slices, id_versions, vault
 from crm_pipeline.lib.ledger.statements import insert_ignore
 from crm_pipeline.lib.outreach.journey import JourneySpec, StepSpec
 from crm_pipeline.lib.spreadsheet import FORMULA_STARTS, write_private_csv
@@ -45,7 +45,6 @@ LOCK_SECONDS = 600.0
 CHUNK = 400
 # What a spreadsheet takes for a formula or a command when a cell begins with it.
 
-Account = tuple[str, str]
 _Decisions = Mapping[str, Mapping[str, Any]]
 
 
@@ -206,7 +205,7 @@ def _write_step(
         if known is None:
             _refuse_stale(home, ledger, batch)
             failpoint("claim_before")
-            skipped = _claim(ledger, vault_engine, batch, decisions, guard)
+            skipped = _claim(vault_engine, batch, decisions, guard)
             failpoint("claim_after")
         count = _finish(home, ledger, vault_engine, batch, decisions, guard)
         failpoint("batch_recorded")
@@ -259,38 +258,60 @@ class _Guard:
     def __init__(
         self, home: CrmHome, ledger: sa.Engine, batch: _Batch, decisions: _Decisions
     ) -> None:
+        self._home, self._ledger = home, ledger
         self._purpose = batch.journey.purpose
         self._channel = batch.step.channel
+        self._customers = sorted({row["customer_id"] for row in decisions.values()})
         self._accounts: dict[str, list[Account]] = {}
-        customers = sorted({row["customer_id"] for row in decisions.values()})
-        if customers:
-            accounts = read_accounts(home, ledger)
-            chosen = pc.is_in(accounts.column("customer_id"), pa.array(customers, pa.string()))
-            for row in accounts.filter(chosen).to_pylist():
-                account = (row["channel"], row["source_customer_id"])
-                self._accounts.setdefault(row["customer_id"], []).append(account)
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction in which a person is who they are now, not who they were when decided.
+
+        The ids cannot be read inside it, so it is left again when they changed in between.
+        """
+        while True:
+            with self._ledger.connect() as connection:
+                version = _newest_ids(connection)
+            self._accounts = self._read_accounts()
+            with self._ledger.begin() as connection:
+                if _newest_ids(connection) == version:
+                    yield connection
+                    return
 
     def allowed(self, connection: sa.Connection, decisions: _Decisions) -> set[str]:
-        """Messages whose contact agreed, after whose grant no contact of the person withdrew."""
-        tokens = {row["contact_token"] for row in decisions.values()}
-        states = find_consents(connection, tokens, self._purpose, self._channel)
-        accounts = {
-            account
-            for row in decisions.values()
-            for account in self._accounts.get(row["customer_id"], [])
-        }
-        withdrawn = find_withdrawals(connection, accounts, self._purpose, self._channel)
+        """Messages whose contact the person agreed to, and withdrew by no account since.
+
+        A customer who was merged away since the decision has no account, and so no consent.
+        """
+        usable = find_usable(
+            connection,
+            [(row["customer_id"], row["contact_token"]) for row in decisions.values()],
+            self._accounts,
+            self._purpose,
+            self._channel,
+        )
         return {
             message_id
             for message_id, row in decisions.items()
-            if (state := states.get(row["contact_token"])) is not None
-            and state.is_granted
-            and not any(
-                withdrawn[account] >= state.occurred_at
-                for account in self._accounts.get(row["customer_id"], [])
-                if account in withdrawn
-            )
+            if (row["customer_id"], row["contact_token"]) in usable
         }
+
+    def _read_accounts(self) -> dict[str, list[Account]]:
+        found: dict[str, list[Account]] = {}
+        if self._customers:
+            accounts = read_accounts(self._home, self._ledger)
+            wanted = pa.array(self._customers, pa.string())
+            chosen = pc.is_in(accounts.column("customer_id"), wanted)
+            for row in accounts.filter(chosen).to_pylist():
+                account = (row["channel"], row["source_customer_id"])
+                found.setdefault(row["customer_id"], []).append(account)
+        return found
+
+
+def _newest_ids(connection: sa.Connection) -> int | None:
+    newest: int | None = connection.execute(sa.select(sa.func.max(id_versions.c.version))).scalar()
+    return newest
 
 
 def _refuse_stale(home: CrmHome, ledger: sa.Engine, batch: _Batch) -> None:
@@ -317,7 +338,6 @@ def _refuse_stale(home: CrmHome, ledger: sa.Engine, batch: _Batch) -> None:
 
 
 def _claim(
-    ledger: sa.Engine,
     vault_engine: sa.Engine,
     batch: _Batch,
     decisions: _Decisions,
@@ -325,7 +345,7 @@ def _claim(
 ) -> dict[str, int]:
     """Claims, in one transaction with reading consent; returns what was skipped and why."""
     addresses = _read_addresses(vault_engine, decisions)
-    with ledger.begin() as connection:
+    with guard.begin() as connection:
         allowed = guard.allowed(connection, decisions)
         reachable = {
             message_id
@@ -384,7 +404,7 @@ def _finish(
     path = home.root / batch.relative_path
     if not path.exists():
         addresses = _read_addresses(vault_engine, decisions)
-        with ledger.begin() as connection:
+        with guard.begin() as connection:
             mine = _claimed_in(connection, batch)
             allowed = guard.allowed(connection, {key: decisions[key] for key in mine})
         messages = [

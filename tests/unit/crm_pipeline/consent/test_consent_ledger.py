@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_pipeline.lib.consent import current_consent, post_consents, tokenise_contact
-from crm_pipeline.lib.consent.state import find_withdrawals
+from crm_pipeline.lib.consent.state import Account, find_usable
 from crm_pipeline.lib.errors import LedgerError
 from crm_pipeline.lib.failpoints import InjectedFailureError
 from crm_pipeline.lib.home import CrmHome
@@ -191,15 +191,77 @@ def test_no_records_at_all_are_fine(books: Books) -> None:
     assert books.post().posted_count == 0
 
 
+OLD_MAIL = "ann.old@example.org"
+HERS, ALSO_HERS, HIS = ("shop", "1"), ("wecom", "7"), ("shop", "2")
+
+
+def said(action: str, day: int, account: Account = HERS, mail: str = MAIL) -> dict[str, Any]:
+    """An account says so by a mail address, on that day."""
+    return event(
+        action, day, channel=account[0], source_customer_id=account[1], contact_value=mail
+    )
+
+
+def usable(books: Books, *accounts: Account) -> set[str]:
+    """Which of the two addresses a message to the person with these accounts may go to."""
+    tokens = {tokenise_contact("email", mail, key=KEY).token: mail for mail in (MAIL, OLD_MAIL)}
+    with books.ledger.connect() as connection:
+        found = find_usable(
+            connection,
+            [("person", token) for token in tokens],
+            {"person": accounts},
+            "marketing",
+            "email",
+        )
+    return {tokens[token] for _, token in found}
+
+
 @pytest.mark.requirement("PRV-1")
 def test_a_person_withdraws_by_any_contact_until_that_contact_comes_back(books: Books) -> None:
-    other = {"contact_value": "ann.old@example.org"}
-    books.post(event("granted", 1), event("granted", 1, **other), event("withdrawn", 3, **other))
+    books.post(said("granted", 1), said("granted", 1, mail=OLD_MAIL))
+    assert usable(books, HERS) == {MAIL, OLD_MAIL}
+    books.post(said("withdrawn", 3, mail=OLD_MAIL))
+    assert usable(books, HERS) == set()
+    books.post(said("granted", 4, mail=OLD_MAIL))
+    assert usable(books, HERS) == {MAIL, OLD_MAIL}
 
-    def withdrawals() -> dict:
-        with books.ledger.connect() as connection:
-            return find_withdrawals(connection, [("shop", "1")], "marketing", "email")
 
-    assert withdrawals() == {("shop", "1"): event("withdrawn", 3)["occurred_at"]}
-    books.post(event("granted", 4, **other))
-    assert withdrawals() == {}
+@pytest.mark.requirement("PRV-1")
+def test_a_withdrawal_by_one_account_stops_the_older_grants_of_the_others(books: Books) -> None:
+    books.post(said("granted", 1), said("withdrawn", 2, ALSO_HERS, OLD_MAIL))
+    assert usable(books, HERS, ALSO_HERS) == set()
+    assert usable(books, HERS) == {MAIL}  # a split gives each its own again
+    assert usable(books, ALSO_HERS) == set()
+
+
+@pytest.mark.requirement("PRV-1")
+def test_the_grant_of_one_account_opens_no_contact_of_another(books: Books) -> None:
+    books.post(said("granted", 1), said("withdrawn", 0, ALSO_HERS, OLD_MAIL))
+    assert usable(books, HERS, ALSO_HERS) == {MAIL}
+    assert usable(books, ALSO_HERS) == set()
+
+
+@pytest.mark.requirement("PRV-1")
+def test_what_somebody_else_grants_for_a_shared_contact_does_not_bring_a_person_back(
+    books: Books,
+) -> None:
+    books.post(said("granted", 1), said("withdrawn", 2))
+    books.post(said("granted", 3, HIS))
+    assert usable(books, HERS) == set()
+    assert usable(books, HIS) == {MAIL}  # his own word, after hers
+    assert usable(books, HERS, HIS) == {MAIL}  # one person after all: the last word counts
+    books.post(said("withdrawn", 4))
+    assert usable(books, HIS) == set()  # she said no to this mailbox, whoever else reads it
+
+
+@pytest.mark.requirement("PRV-1")
+def test_somebody_elses_grant_does_not_end_a_withdrawal_by_another_contact(books: Books) -> None:
+    books.post(said("granted", 1), said("granted", 1, mail=OLD_MAIL))
+    books.post(said("withdrawn", 2, mail=OLD_MAIL), said("granted", 3, HIS, OLD_MAIL))
+    assert usable(books, HERS) == set()
+
+
+@pytest.mark.requirement("PRV-1")
+def test_who_is_nobody_any_more_agreed_to_nothing(books: Books) -> None:
+    books.post(said("granted", 1))
+    assert usable(books) == set()

@@ -18,7 +18,7 @@ from crm_pipeline.lib.consent import (
     tokenise_contact,
 )
 from crm_pipeline.lib.consent.contacts import account_contact
-from crm_pipeline.lib.consent.state import find_consents, find_withdrawals
+from crm_pipeline.lib.consent.state import find_usable
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion import entities
 from crm_pipeline.lib.ledger import open_ledger, open_vault
@@ -87,11 +87,10 @@ class Books:
         """As the batch asks: the address agreed, and nothing of the account withdrew since."""
         token = tokenise_contact("phone", PHONE, key=KEY).token
         with self.ledger.connect() as connection:
-            state = find_consents(connection, [token], "marketing", channel).get(token)
-            withdrawn = find_withdrawals(connection, [("tmall", "t1")], "marketing", channel)
-        if state is None or not state.is_granted:
-            return False
-        return not any(at >= state.occurred_at for at in withdrawn.values())
+            accounts = {"person": [("tmall", "t1")]}
+            return bool(
+                find_usable(connection, [("person", token)], accounts, "marketing", channel)
+            )
 
     def events(self) -> list[Any]:
         with self.ledger.connect() as connection:

@@ -55,7 +55,7 @@ class World:
         self.ledger, self.vault = open_ledger(self.home), open_vault(self.home)
         self.sources = [str(number) for number in range(1, people + 1)]
         accounts = pa.table({"channel": ["shop"] * people, "source_customer_id": self.sources})
-        ids = assign_customer_ids(self.home, self.ledger, accounts, key=KEY)
+        ids = assign_customer_ids(self.home, self.ledger, accounts, key=KEY, as_of=AS_OF)
         self.ids = dict(zip(*(ids.column(name).to_pylist() for name in
                               ("source_customer_id", "customer_id")), strict=True))  # fmt: skip
         self._runs = 0
@@ -160,7 +160,14 @@ class World:
         names = {customer: source for source, customer in self.ids.items()}
         return {names[row["customer_id"]]: row["outcome"] for row in table.to_pylist()}
 
-    def merge(self, person: str, into: str) -> None:
-        """Makes two accounts one person, as identity resolution will."""
+    def cluster(self, **clusters: str) -> dict[str, str]:
+        """Gives the accounts of ``shop`` their clusters, as identity resolution will: new ids."""
         accounts = read_accounts(self.home, self.ledger)
-        assert accounts.num_rows and person and into
+        sources = accounts.column("source_customer_id").to_pylist()
+        named = [clusters.get(f"p{source}", f"alone-{source}") for source in sources]
+        ids = assign_customer_ids(
+            self.home, self.ledger, accounts.select(["channel", "source_customer_id"])
+            .append_column("cluster", pa.array(named)), key=KEY, as_of=AS_OF,
+        )  # fmt: skip
+        return dict(zip(*(ids.column(name).to_pylist() for name in
+                          ("source_customer_id", "customer_id")), strict=True))  # fmt: skip

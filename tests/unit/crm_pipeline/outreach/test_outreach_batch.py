@@ -18,6 +18,7 @@ from outreach_support import AS_OF, NOON, World, journey
 from crm_pipeline.lib.consent import tokenise_contact
 from crm_pipeline.lib.errors import LedgerError, OutreachError
 from crm_pipeline.lib.failpoints import InjectedFailureError
+from crm_pipeline.lib.identity import read_accounts
 from crm_pipeline.lib.ledger.schema import batches, claims, vault
 from crm_pipeline.lib.outreach.batch import COLUMNS, is_written, list_unfinished
 from crm_pipeline.lib.recover import recover
@@ -139,6 +140,54 @@ def test_who_withdraws_by_another_address_of_hers_is_not_written_to(world: World
     world.say(["1"], "withdrawn", 9, **other)
     world.write()
     assert contacts(world) == addresses(world, "2", "3", "4")
+
+
+@pytest.mark.requirement("PRV-1")
+def test_who_turns_out_to_be_somebody_who_withdrew_is_not_written_to(world: World) -> None:
+    world.say(["2"], "withdrawn", 9)
+    world.record(world.decide(people=["1", "3"]))
+    merged = world.cluster(p1="one", p2="one")
+    assert merged["1"] == merged["2"] == world.ids["1"]
+    report = world.write()
+    assert report.steps[0].skipped == {"withdrawn": 1}
+    assert contacts(world) == addresses(world, "3")
+
+
+@pytest.mark.requirement("PRV-1")
+def test_a_merge_in_the_moment_of_claiming_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.say(["2"], "withdrawn", 9)
+    world.record(world.decide(people=["1"]))
+    reads = []
+
+    def read_then_merge(*arguments: object) -> object:
+        accounts = read_accounts(*arguments)
+        if not reads:
+            world.cluster(p1="one", p2="one")
+        reads.append(accounts)
+        return accounts
+
+    monkeypatch.setattr("crm_pipeline.lib.outreach.batch.read_accounts", read_then_merge)
+    assert world.write().steps[0].skipped == {"withdrawn": 1}
+    assert read_files(world) == [] and len(reads) > 1
+
+
+@pytest.mark.requirement("PRV-1")
+def test_who_was_merged_away_since_the_decision_is_not_written_to(world: World) -> None:
+    world.record(world.decide(people=["2", "3"]))
+    assert world.cluster(p1="one", p2="one")["2"] == world.ids["1"]
+    assert world.write().steps[0].skipped == {"withdrawn": 1}
+    assert contacts(world) == addresses(world, "3")
+
+
+@pytest.mark.requirement("PRV-1")
+def test_a_contact_that_a_split_took_away_is_not_written_to(world: World) -> None:
+    world.cluster(p1="one", p2="one")
+    world.record(world.decide(people=["1"], contact_token=f"'{world.token('2')}'"))
+    assert world.cluster()["1"] == world.ids["1"]
+    assert world.write().steps[0].skipped == {"withdrawn": 1}
+    assert read_files(world) == []
 
 
 @pytest.mark.requirement("PRV-1")
