@@ -17,6 +17,7 @@ from crm_pipeline.lib.consent.ledger import ANY
 from crm_pipeline.lib.ledger.schema import consents
 
 Account = tuple[str, str]  # channel, source_customer_id
+_Words = dict[Account, "ConsentState"]  # what each account said last about a contact
 CHUNK = 400  # SQLite allows some 30,000 variables in a statement; short ones plan faster
 
 
@@ -66,10 +67,10 @@ def find_usable(
     purpose: str,
     consent_channel: str,
 ) -> set[tuple[str, str]]:
-    """The contacts a message may go to, read in the caller's transaction: the most restrictive wins.
+    """The contacts a message may go to, read in the caller's transaction; the most restrictive wins.
 
-    The person granted it by an account of their own, last and for this contact. Since then no account
-    of the person withdrew by any contact that did not come back, and nobody else withdrew this one.
+    The person's own last word on the contact is a grant. Since then the person withdrew by no
+    contact that did not come back, and nobody withdrew this one.
 
     Args:
         connection: the ledger's.
@@ -80,26 +81,31 @@ def find_usable(
     """
     wanted = set(contacts)
     owned = {person: set(accounts.get(person, ())) for person, _ in wanted}
-    named = _find_tokens(connection, set().union(*owned.values()))
+    named = _find_tokens(connection, {account for mine in owned.values() for account in mine})
     tokens = {token for _, token in wanted}.union(*named.values())
     words = _find_words(connection, tokens, purpose, consent_channel)
-    usable = set()
-    for person, token in wanted:
-        mine = owned[person]
-        theirs = set().union(*(named[account] for account in mine if account in named))
-        own = [word for one in theirs if (word := _last_word(words[one], mine)) is not None]
-        last = _last_word(words[token], mine)
-        stops = [word for word in (*own, *words[token].values()) if not word.is_granted]
-        if (
-            last is not None
-            and last.is_granted
-            and all(last.occurred_at > stop.occurred_at for stop in stops)
-        ):
-            usable.add((person, token))
-    return usable
+    return {
+        (person, token)
+        for person, token in wanted
+        if _is_usable(words, token, owned[person], named)
+    }
 
 
-_Words = dict[Account, ConsentState]
+def _is_usable(
+    words: Mapping[str, _Words],
+    token: str,
+    accounts: set[Account],
+    named: Mapping[Account, set[str]],
+) -> bool:
+    granted = _last_word(words.get(token, {}), accounts)
+    if granted is None or not granted.is_granted:
+        return False
+    contacts = {one for account in accounts for one in named.get(account, ())}
+    own = [_last_word(words.get(one, {}), accounts) for one in contacts]
+    return all(
+        word is None or word.is_granted or word.occurred_at < granted.occurred_at
+        for word in (*own, *words[token].values())
+    )
 
 
 def _find_tokens(connection: sa.Connection, accounts: set[Account]) -> dict[Account, set[str]]:

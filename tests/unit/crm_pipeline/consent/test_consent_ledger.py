@@ -197,9 +197,7 @@ HERS, ALSO_HERS, HIS = ("shop", "1"), ("wecom", "7"), ("shop", "2")
 
 def said(action: str, day: int, account: Account = HERS, mail: str = MAIL) -> dict[str, Any]:
     """An account says so by a mail address, on that day."""
-    return event(
-        action, day, channel=account[0], source_customer_id=account[1], contact_value=mail
-    )
+    return event(action, day, channel=account[0], source_customer_id=account[1], contact_value=mail)
 
 
 def usable(books: Books, *accounts: Account) -> set[str]:
