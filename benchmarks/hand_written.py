@@ -252,9 +252,10 @@ group by sku;
 """
 
 CUSTOMERS = """
-create table marts.dim_customers as
+-- One account per customer, and only its last order tells anything: there is nobody to choose from.
+create table marts.customer_attributes as
 with countries as (
-    select source_customer_id, country_name
+    select source_customer_id, country_name, business_date
     from documents
     where source_customer_id is not null and country_name is not null
     qualify row_number() over (
@@ -262,16 +263,39 @@ with countries as (
     ) = 1
 )
 select
+    customer_id,
+    'country_name' as field_name,
+    country_name as field_value,
+    'online_retail' as channel,
+    source_customer_id,
+    'most_recent' as rule,
+    false as is_preferred_channel,
+    business_date as said_date
+from accounts
+join countries using (source_customer_id);
+
+create table marts.dim_customers as
+select
     customer_id, first_seen_date, last_seen_date,
     null::timestamp as registered_at,
     1::integer as account_count,
     1::integer as channel_count,
     null::varchar as gender,
+    null::varchar as gender_channel,
     null::integer as birth_year,
+    null::varchar as birth_year_channel,
     null::varchar as city_name,
-    country_name
+    null::varchar as city_name_channel,
+    field_value as country_name,
+    channel as country_name_channel,
+    null::varchar as guide_id,
+    null::varchar as guide_id_channel,
+    null::varchar as store_id,
+    null::varchar as store_id_channel,
+    null::varchar as source_name,
+    null::varchar as source_name_channel
 from accounts
-left join countries using (source_customer_id);
+left join marts.customer_attributes using (customer_id);
 
 -- One row per customer and product, and one per customer and day; all figures come from these.
 create temp table customer_products as

@@ -22,10 +22,11 @@ PROJECT = Path(__file__).parent.parent
 @functools.cache
 def _load() -> dg.Definitions:
     # Our own readers name file, line and remedy; Dagster's would only name the field.
-    load_feeds(PROJECT / "crm_pipeline" / "defs" / "channels")
+    feeds = load_feeds(PROJECT / "crm_pipeline" / "defs" / "channels")
     load_pulls(PROJECT / "crm_pipeline" / "defs" / "channels")
     load_journeys(PROJECT / "crm_pipeline" / "defs" / "outreach")
-    check_rules(PROJECT / "dbt_project" / "seeds")
+    channels = {feed.channel for feed in feeds}
+    check_rules(PROJECT / "dbt_project" / "seeds", channels=channels)
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
         dg.Definitions(executor=dg.in_process_executor),

@@ -67,7 +67,7 @@ def find_usable(
     purpose: str,
     consent_channel: str,
 ) -> set[tuple[str, str]]:
-    """The contacts a message may go to, read in the caller's transaction; the most restrictive wins.
+    """The contacts a message may go to, read in the caller's transaction: the strictest word wins.
 
     The person's own last word on the contact is a grant. Since then the person withdrew by no
     contact that did not come back, and nobody withdrew this one.

@@ -6,6 +6,7 @@ Not here: what one table may say (its own module).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from crm_pipeline.lib.errors import RuleError
@@ -13,27 +14,47 @@ from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.ladders import read_ladders
-from crm_pipeline.lib.rules.table import RuleProblem
+from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
+from crm_pipeline.lib.rules.table import RuleProblem, RuleTable
 
 READERS = (read_ladders, read_caps, read_identifier_kinds, read_identity_floors)
 
 
-def validate_rules(seeds_dir: Path) -> list[RuleProblem]:
-    """Every problem in every rule table, in the order of the files and rows."""
-    problems = [problem for reader in READERS for problem in reader(seeds_dir).problems]
+def validate_rules(
+    seeds_dir: Path, *, channels: Collection[str] | None = None
+) -> list[RuleProblem]:
+    """Every problem in every rule table, in the order of the files and rows.
+
+    Args:
+        seeds_dir: where the tables are.
+        channels: the channels there are; without them any name of a channel is accepted.
+    """
+    survivorship = read_survivorship(seeds_dir)
+    if channels is not None:
+        _check_channels_exist(survivorship, channels)
+    tables = [*(reader(seeds_dir) for reader in READERS), survivorship]
+    problems = [problem for table in tables for problem in table.problems]
     return sorted(problems, key=lambda problem: (problem.file, problem.row_number))
 
 
-def check_rules(seeds_dir: Path) -> None:
-    """Refuses rule tables with any problem.
+def check_rules(seeds_dir: Path, *, channels: Collection[str] | None = None) -> None:
+    """Refuses rule tables with any problem; ``channels`` as in ``validate_rules``.
 
     Raises:
         RuleError: Lists all problems with file, row, column and what to write instead.
     """
-    problems = validate_rules(seeds_dir)
+    problems = validate_rules(seeds_dir, channels=channels)
     if problems:
         raise RuleError(
             "the rule tables are refused:\n" + "\n".join(f"  {problem}" for problem in problems),
             where=str(seeds_dir),
             remedy="mend the rows named above; `make check` reads them again",
         )
+
+
+def _check_channels_exist(table: RuleTable, channels: Collection[str]) -> None:
+    for row, name in named_channels(table):
+        if name not in channels:
+            what = f"no feed delivers a channel called '{name}'"
+            remedy = f"Take it out, or write one of {', '.join(sorted(channels))}"
+            table.complain(row.number, "channels", what, remedy)

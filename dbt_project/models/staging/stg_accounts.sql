@@ -13,6 +13,7 @@ final as (
         channel,
         source_customer_id,
         registered_at,
+        coalesce(source_version, known_at) as said_at,
         {{ to_business_date('coalesce(registered_at, known_at)') }} as first_seen_date,
         gender,
         cast(extract(year from birth_date) as integer) as birth_year,

@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crm_pipeline.lib.errors import RuleError
 from crm_pipeline.lib.rules import check_rules, validate_rules
 from crm_pipeline.lib.rules.ladders import COLUMNS
+from crm_pipeline.lib.rules.survivorship import FIELDS
 
 SEEDS = Path(__file__).resolve().parents[4] / "dbt_project" / "seeds"
 CATCH_ALL = "playbook,90,churn_risk,,,,,none,,,rest,"
@@ -134,3 +136,72 @@ def test_a_bad_cap_row_is_told_with_row_and_column(seeds: Path, row: str, column
     text = f"cap_id,consent_channel,window_days,max_messages,note\nc0,all,1,1,\n{row}\n"
     (seeds / "outreach_caps.csv").write_text(text, encoding="utf-8")
     assert [(p.row_number, p.column) for p in validate_rules(seeds)] == [(3, column)]
+
+
+SURVIVORSHIP = [
+    "gender,most_frequent,,",
+    "birth_year,most_frequent,,",
+    "city_name,most_recent,,",
+    "country_name,most_recent,app pos,",
+    "guide_id,most_recent,,",
+    "store_id,most_recent,,",
+    "source_name,first_known,,",
+]
+
+
+def write_survivorship(seeds: Path, *rows: str) -> None:
+    text = "\n".join(["field_name,rule,channels,note", *rows]) + "\n"
+    (seeds / "survivorship.csv").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.requirement("IDN-5")
+@pytest.mark.parametrize(
+    ("place", "row", "column", "what"),
+    [
+        (0, "gender,newest,,", "rule", "'newest' is not known"),
+        (0, "gender,,,", "rule", "it is empty"),
+        (0, "gender,longest,,", "rule", "longest says nothing about gender"),
+        (3, "country_name,most_recent,app App,", "channels", "'App' is no name of a channel"),
+        (3, "country_name,most_recent,app;pos,", "channels", "'app;pos' is no name of a channel"),
+        (3, "country_name,most_recent,app pos app,", "channels", "'app' stands there more than"),
+        (3, "country_name,most_recent,app  pos,", "channels", "apart by more than a blank"),
+        (3, "country_name,most_recent,app ebay,", "channels", "no feed delivers a channel called"),
+    ],
+)
+def test_a_bad_row_of_the_golden_record_is_told_with_row_and_column(
+    seeds: Path, place: int, row: str, column: str, what: str
+) -> None:
+    rows = list(SURVIVORSHIP)
+    write_survivorship(seeds, *rows)
+    assert validate_rules(seeds, channels={"app", "pos"}) == []
+    rows[place] = row
+    write_survivorship(seeds, *rows)
+    [problem] = validate_rules(seeds, channels={"app", "pos"})
+    assert (problem.file, problem.row_number) == ("survivorship.csv", place + 2)
+    assert problem.column == column
+    assert what in problem.what
+    assert problem.remedy
+
+
+@pytest.mark.requirement("IDN-5")
+def test_a_field_without_a_row_twice_or_unknown_is_told(seeds: Path) -> None:
+    write_survivorship(seeds, *SURVIVORSHIP[:-1])
+    assert told(seeds) == [
+        (7, "field_name", "source_name has no row, so no account would be believed about it")
+    ]
+    write_survivorship(seeds, *SURVIVORSHIP, SURVIVORSHIP[0])
+    assert told(seeds) == [(9, "field_name", "'gender' is already in row 2")]
+    write_survivorship(seeds, *SURVIVORSHIP, "shoe_size,most_recent,,")
+    assert told(seeds) == [(9, "field_name", "'shoe_size' is not known")]
+
+
+@pytest.mark.requirement("IDN-5")
+def test_the_golden_record_has_every_field_of_the_rules_and_where_it_comes_from() -> None:
+    model = SEEDS.parent / "models" / "marts" / "customers" / "dim_customers.yml"
+    columns = [
+        column["name"] for column in yaml.safe_load(model.read_text())["models"][0]["columns"]
+    ]
+    for field in FIELDS:
+        assert columns[columns.index(field) + 1] == f"{field}_channel"
+    unpivoted = (model.parent / "customer_attributes.sql").read_text(encoding="utf-8")
+    assert all(f"when '{field}' then" in unpivoted for field in FIELDS)
