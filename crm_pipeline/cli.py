@@ -95,11 +95,14 @@ def ui(home: Path, port: int, read_only: bool) -> None:
 
 @main.command()
 def check() -> None:
-    """Rule tables, YAML files, the dbt project and all definitions, without touching data."""
+    """Rule tables, YAML files, classes of columns, dbt and all definitions; touches no data."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         home = _open(Path(folder))
+        from crm_pipeline.lib.privacy import check_columns
+
+        check_columns(PROJECT / "dbt_project" / "models")
         from crm_pipeline.definitions import defs
 
         definitions = defs()

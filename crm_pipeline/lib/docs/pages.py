@@ -13,6 +13,7 @@ from crm_pipeline.lib.docs import (
     bad_inputs_table,
     config_keys,
     entity_pages,
+    privacy_page,
     reasons_page,
     requirements_table,
 )
@@ -27,6 +28,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     **entity_pages.family_pages(),
     "docs/config_keys.md": config_keys.render,
     "docs/reasons.md": reasons_page.render,
+    "docs/privacy_classes.md": privacy_page.render,
 }
 CHECKS: tuple[Callable[[Path], Problems], ...] = (
     requirements_table.find_problems,

@@ -1,5 +1,5 @@
 """What may leave the private part of the data, and as what.
 
-Add here: how a direct identifier is replaced, classes of columns.
-Not here: what a person agreed to (``lib/consent``).
+Add here: how a direct identifier is replaced, how personal a column is and what it may therefore be.
+Not here: contacts and consent (``lib/consent``), how a value is spelled (``ml/identity``).
 """
