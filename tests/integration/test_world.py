@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import yaml
 
 from crm_pipeline.lib.docs.entity_pages import CHANNELS
 from crm_pipeline.lib.ingestion import ingest_feed, load_feeds
-from crm_pipeline.lib.ingestion.entities import empty_relations
+from crm_pipeline.lib.ingestion.entities import ENTITIES, empty_relations
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, open_warehouse
 from crm_pipeline.resources import Deployment
 from simulation.__main__ import main as simulate
@@ -34,6 +37,9 @@ BUILT = (
 )  # fmt: skip
 # Its test needs the customers, which identity makes later.
 LEFT_OUT = ("build", "assert_every_seen_account_has_a_customer", "resource_type:unit_test")
+# What people can read, once every account is a customer.
+READABLE = ("path:models/marts", "path:models/metrics", "path:models/ops", "path:models/activation")
+PUBLISHED = ("marts", "metrics", "ops", "activation")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +99,100 @@ def on_last_day(query: str) -> str:
 
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
     return connection.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def published(world: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the warehouse in which everything people can read is built."""
+    work = world / "published_copy"
+    work.mkdir()
+    path = work / "crm.duckdb"
+    shutil.copy(world / "warehouse" / "crm.duckdb", path)
+    dbt_support.identify_every_account(path)
+    dbt_support.build(
+        path, work, "--select", *(f"+{place}" for place in READABLE),
+        "--exclude", "path:models/staging",
+        "--exclude-resource-type", "unit_test", "test", as_of_date=LAST_DAY.isoformat(),
+    )  # fmt: skip
+    with duckdb.connect(str(path), read_only=True) as connection:
+        yield connection
+
+
+def text_cells(
+    connection: duckdb.DuckDBPyConnection, schemas: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Every distinct text in every text column, with the column it stands in."""
+    listed = ", ".join(f"'{schema}'" for schema in schemas)
+    columns = connection.execute(
+        "select table_schema, table_name, column_name from information_schema.columns "
+        f"where table_schema in ({listed}) and data_type like '%VARCHAR%' order by all"
+    ).fetchall()
+    assert columns
+    for schema, table, column in columns:
+        cells = connection.execute(
+            f'select distinct "{column}"::varchar as cell from "{schema}"."{table}" '
+            "where cell is not null"
+        )
+        for (cell,) in cells.fetchall():
+            yield f"{schema}.{table}.{column}", cell
+
+
+# A mobile number in any usual spelling and an address; not inside a longer run of letters or
+# digits, as in a hash or the number of an order.
+MOBILE = re.compile(
+    r"(?<![0-9A-Za-z])(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?:[ -]?[0-9]{4}){2}(?![0-9A-Za-z])"
+)
+ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9-]+\.[A-Za-z]{2,}")
+WORDS = re.compile(r"[^\s,;:/|\"'(){}\[\]]+")
+
+
+def looks_clear(cell: str) -> bool:
+    text = unicodedata.normalize("NFKC", cell)
+    return MOBILE.search(text) is not None or ADDRESS.search(text) is not None
+
+
+def clear_values(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """What names or reaches the people of the world, as the channels delivered it."""
+    found: set[str] = set()
+    for entity in ENTITIES.values():
+        for column in entity.columns:
+            if column.pii == "direct":
+                rows = connection.execute(
+                    f"select distinct {column.name} from conformed.{entity.name} "
+                    f"where {column.name} is not null"
+                ).fetchall()
+                found |= {str(value) for (value,) in rows}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_clear"),
+    [
+        ("13912345678", True), ("+86 139-1234-5678", True), ("call 8613912345678!", True),
+        ("１３９１２３４５６７８", True), ("ann@mail.example.com", True), ("a.b+c@x-y.cn.", True),
+        ("139****5678", False), ("+86***5678", False), ("a***@mail.example.com", False),
+        ("2024139123456781", False), ("ab13912345678cd", False), ("12345678901", False),
+    ],
+)  # fmt: skip
+def test_the_shapes_of_phones_and_addresses_are_known(cell: str, is_clear: bool) -> None:
+    assert looks_clear(cell) == is_clear
+
+
+@pytest.mark.requirement("PRV-4")
+def test_nothing_people_can_read_holds_a_clear_phone_address_or_name(
+    truth: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection
+) -> None:
+    clear = clear_values(truth)
+    assert len(clear) > 10 * PEOPLE
+    delivered = {cell for place, cell in text_cells(truth, ["conformed"]) if looks_clear(cell)}
+    assert len(delivered) > PEOPLE  # the scan sees what there is to see
+    leaks, columns = [], set()
+    for place, cell in text_cells(published, PUBLISHED):
+        columns.add(place)
+        if looks_clear(cell) or cell in clear or clear.intersection(WORDS.findall(cell)):
+            leaks.append((place, cell))
+    assert leaks == []
+    assert {"marts.dim_products.product_name", "marts.customer_timeline.label"} <= columns
 
 
 @pytest.mark.requirement("ING-4")
