@@ -3,3 +3,8 @@
 Add here: how a direct identifier is replaced, how personal a column is and what it may therefore be.
 Not here: contacts and consent (``lib/consent``), how a value is spelled (``ml/identity``).
 """
+
+from crm_pipeline.lib.privacy.classes import CLASSES
+from crm_pipeline.lib.privacy.columns import check_columns, find_column_problems
+
+__all__ = ["CLASSES", "check_columns", "find_column_problems"]
