@@ -69,8 +69,17 @@ class People(_Section):
     virtual_phone_share: Rate
     virtual_phone_days: Positive
     virtual_phone_reuse: Positive
+    masked_phone_share: Rate
     recycled_phone_share: Rate
+    recycled_phone_days: Positive
+    member_share: Rate
     member_bound_share: Rate
+    guide_phone_share: Rate
+    guide_card_share: Rate
+    respelled_phone_share: Rate
+    respelled_email_share: Rate
+    respelled_member_share: Rate
+    legacy_moving_days: Positive
     gift_share: Rate
     store_phone_share: Rate
     till_guest_share: Rate

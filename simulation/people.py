@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from simulation.catalogue import CITIES, GUIDES_PER_STORE, PERSONAS, STORES
 from simulation.columns import Flags, Ints, codes, join, money, scramble, words
+from simulation.delivery import delivery_parameters
+from simulation.delivery.coding import CHANGED_AFTER_DAYS
+from simulation.delivery.plan import deliveries
 from simulation.feeds import ORDER_CHANNELS
 from simulation.names import (
     GIVEN,
@@ -27,7 +30,8 @@ from simulation.names import (
 )
 from simulation.randomness import pick
 from simulation.scenarios import Cast
-from simulation.seasons import DAY
+from simulation.seasons import DAY, local_seconds
+from simulation.spelling import masked_phones, spell_emails, spell_member_numbers, spell_phones
 from simulation.world import World
 
 __all__ = ["ACCOUNT_CHANNELS", "People", "make_people"]
@@ -37,7 +41,8 @@ ACCOUNT_CHANNELS = (*ORDER_CHANNELS, "wecom", "legacy")
 TMALL, JD, DOUYIN, MINI, APP, POS, WECOM, LEGACY = range(8)
 # Digits of an account number, and what stands before them.
 _ID_SHAPES = (("tb", 12), ("jd_", 12), ("7", 12), ("mp", 12), ("8", 12), ("VIP", 12), ("wm", 12))
-_NUMBER_GAP = 120 * DAY  # between one owner's joining and the next one's, at least
+_MASKED_DIGITS = {TMALL: 4, JD: 6, DOUYIN: 5}  # of a number the marketplace blots out
+_USES_NUMBER_FOR = 30 * DAY  # before giving it up, at least
 _SECOND_NUMBERS = 60_000_000  # numbers of people who gave their first one up
 
 
@@ -125,13 +130,16 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
 
     span = calendar.season_end * settings.joining_span
     joined_at = calendar.to_local(rng.random(count) * span, rng.random(count))
+    is_legacy = rng.random(count) < settings.legacy_share
+    moves = calendar.start_at + rng.random(count) * settings.legacy_moving_days * DAY
+    joined_at = np.where(is_legacy, np.minimum(joined_at, moves.astype(np.int64)), joined_at)
     joined_at = cast.joining(joined_at, calendar.start_at, calendar.end_at)
-    has, registered = _accounts(world, rng, joined_at, cast)
+    has, registered = _accounts(world, rng, joined_at, is_legacy, cast)
     has_lines = rng.random(count)[home_of] < settings.landline_share
     is_large = sizes[home_of] > 1
     shares_device = (rng.random(count)[home_of] < settings.family_device_share) & is_large
-    bound = (rng.random(count) < settings.member_bound_share) | has[:, POS]
-    phone_number, lost_at = _phone_numbers(world, rng, number, joined_at, cast)
+    is_member = (rng.random(count) < settings.member_share) | has[:, POS]
+    phone_number, lost_at = _phone_numbers(world, rng, number, joined_at, is_legacy, cast)
 
     own_store = rng.integers(0, len(STORES), count)
     return People(
@@ -140,7 +148,7 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
         joined_at=joined_at,
         buys=(rng.random(count) >= settings.never_buys_share) | cast.is_cast,
         has_email=(rng.random(count) < settings.email_share) | cast.is_cast,
-        is_member=bound, store=own_store,
+        is_member=is_member, store=own_store,
         phone=mobile_numbers(phone_number),
         second_phone=mobile_numbers(number + _SECOND_NUMBERS),
         phone_lost_at=lost_at,
@@ -160,7 +168,7 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
 
 
 def _accounts(
-    world: World, rng: np.random.Generator, joined_at: Ints, cast: Cast
+    world: World, rng: np.random.Generator, joined_at: Ints, is_legacy: Flags, cast: Cast
 ) -> tuple[Flags, Ints]:
     """Which accounts people have and since when; the first one is where they joined."""
     settings, calendar = world.parameters.people, world.calendar
@@ -170,7 +178,7 @@ def _accounts(
     has = np.zeros((count, len(ACCOUNT_CHANNELS)), bool)
     has[:, :LEGACY] = rng.random((count, LEGACY)) < chances
     has[np.arange(count), home] = True
-    has[:, LEGACY] = rng.random(count) < settings.legacy_share
+    has[:, LEGACY] = is_legacy
     # Further accounts follow soon after the first, some much later, all before the end.
     delay = rng.random(has.shape) ** 3 * (calendar.end_at - DAY - joined_at)[:, None]
     registered = joined_at[:, None] + delay.astype(np.int64)
@@ -188,20 +196,29 @@ def _accounts(
 
 
 def _phone_numbers(
-    world: World, rng: np.random.Generator, number: Ints, joined_at: Ints, cast: Cast
+    world: World,
+    rng: np.random.Generator,
+    number: Ints,
+    joined_at: Ints,
+    is_legacy: Flags,
+    cast: Cast,
 ) -> tuple[Ints, Ints]:
-    """A number each; some get one that somebody else of the chunk gave up two months before.
+    """A number each; some get one that somebody else of the chunk gave up.
 
-    Only who joined long enough after others can get one, so that more of those do.
+    Operators let a number rest before they give it out again. So the last file that shows it with
+    its giver lies at least so many days before the taker joins: only who joins long after others
+    can get one, so that more of those do. Who was a customer years ago has had a number since.
     """
-    count = len(number)
+    settings, count = world.parameters.people, len(number)
     phone, lost_at = number.copy(), np.zeros(count, np.int64)
     others = np.flatnonzero(~cast.is_cast)
     by_joining = others[np.argsort(joined_at[others], kind="stable")]
-    earlier = np.searchsorted(joined_at[by_joining], joined_at[by_joining] - _NUMBER_GAP)
-    may = earlier > 0
-    share = world.parameters.people.recycled_phone_share * count / max(1, int(may.sum()))
-    chosen = may & (rng.random(len(by_joining)) < share)
+    given_up = _given_up_by(world, joined_at[by_joining])
+    earlier = np.searchsorted(joined_at[by_joining], given_up - _USES_NUMBER_FOR)
+    may = (given_up > 0) & (earlier > 0) & ~is_legacy[by_joining]
+    chosen = may & (
+        rng.random(len(by_joining)) < settings.recycled_phone_share * count / max(1, may.sum())
+    )
     givers: list[int] = []
     ready = 0
     for row in np.flatnonzero(chosen).tolist():
@@ -210,10 +227,21 @@ def _phone_numbers(
         if not givers:
             continue
         giver = by_joining[givers.pop(int(rng.integers(len(givers))))]
-        taker = by_joining[row]
-        phone[taker] = number[giver]
-        lost_at[giver] = joined_at[taker] - _NUMBER_GAP // 2
+        phone[by_joining[row]] = number[giver]
+        lost_at[giver] = given_up[row]
     return phone, lost_at
+
+
+def _given_up_by(world: World, joined_at: Ints) -> Ints:
+    """When a number must have been given up for who joins then to get it; 0 = that is too early.
+
+    Records of accounts say what is so when they are delivered, some of them twice.
+    """
+    plan = deliveries(delivery_parameters(world.parameters), "small")
+    told = np.array([local_seconds(delivery.at) for delivery in plan if not delivery.is_late])
+    rests = int(world.parameters.people.recycled_phone_days * DAY) + DAY
+    last = np.searchsorted(told, joined_at - rests, side="right") - 1
+    return np.where(last >= 0, told[last] - CHANGED_AFTER_DAYS * DAY - DAY, 0)
 
 
 def _landlines(city: Ints, household: Ints, has: Flags) -> pa.Array:
@@ -269,10 +297,12 @@ def _account_columns(world: World, people: People, channel: int, who: Ints) -> d
         lent = (rng.random(count) < settings.virtual_phone_share) & ~is_cast
         numbers = lent_numbers(world, people.chunk, channel, registered, lent)
         until = registered + int(settings.virtual_phone_days * DAY)
-        columns["phone"] = either(lent, numbers, phone)
+        masked = (rng.random(count) < settings.masked_phone_share) & ~is_cast
+        shown = either(masked, masked_phones(phone, _MASKED_DIGITS[channel]), phone)
+        columns["phone"] = either(lent, numbers, shown)
         columns["phone_valid_until"] = world.instants(until, ~lent)
         columns["hidden_id"] = people.oaid.take(pa.array(who)) if channel == TMALL else None
-        bound = people.is_member[who] & (rng.random(count) < 0.8)
+        bound = people.is_member[who] & (rng.random(count) < settings.member_bound_share)
         columns["member_number"] = words(people.ids[POS], np.where(bound, who, -1))
     elif channel != WECOM:
         uses_line = (rng.random(count) < 0.5) & in_shop & ~is_cast
@@ -280,8 +310,10 @@ def _account_columns(world: World, people: People, channel: int, who: Ints) -> d
         has_line = uses_line & line.is_valid().to_numpy(zero_copy_only=False)
         columns["phone"] = either(has_line, line, phone)
     else:
-        shown = (rng.random(count) < 0.4) | is_cast
-        columns["phone"] = either(~shown, pa.nulls(count, pa.string()), phone)
+        noted = (rng.random(count) < settings.guide_phone_share) | is_cast
+        columns["phone"] = either(~noted, pa.nulls(count, pa.string()), phone)
+        bound = people.is_member[who] & (rng.random(count) < settings.guide_card_share)
+        columns["member_number"] = words(people.ids[POS], np.where(bound, who, -1))
     if channel in (APP, MINI, JD, LEGACY):
         gives = people.has_email[who] & ((rng.random(count) < 0.7) | is_cast)
         columns["email"] = words(people.email, np.where(gives, who, -1))
@@ -300,7 +332,7 @@ def _account_columns(world: World, people: People, channel: int, who: Ints) -> d
         columns["device_id"] = either(
             on_family, people.family_device.take(pa.array(who)), people.device.take(pa.array(who))
         )
-        bound = people.is_member[who] & (rng.random(count) < 0.6)
+        bound = people.is_member[who] & (rng.random(count) < settings.member_bound_share)
         columns["member_number"] = words(people.ids[POS], np.where(bound, who, -1))
     if channel == POS:
         columns["member_number"] = people.ids[POS].take(pa.array(who))
@@ -313,7 +345,38 @@ def _account_columns(world: World, people: People, channel: int, who: Ints) -> d
         columns["guide_id"] = guide_ids(store, people.number[who])
     sources = ("自然流量", "朋友推荐", "门店扫码", "广告", "直播间")
     columns["source_name"] = words(sources, rng.integers(0, len(sources), count))
-    return {name: values for name, values in columns.items() if values is not None}
+    written = {name: values for name, values in columns.items() if values is not None}
+    return written | _spelled(world, people, channel, who, written)
+
+
+def _spelled(
+    world: World, people: People, channel: int, who: Ints, columns: dict[str, pa.Array]
+) -> dict[str, pa.Array]:
+    """Identifiers as people and clerks typed them; lent numbers and cards come from machines."""
+    settings, number = world.parameters.people, people.number[who]
+    found: dict[str, pa.Array] = {}
+    is_own = np.ones(len(who), bool)
+    if "phone_valid_until" in columns:
+        is_own = columns["phone_valid_until"].is_null().to_numpy(zero_copy_only=False)
+    typed = spelled_phones(world, people, channel, who, columns["phone"])
+    found["phone"] = either(is_own, typed, columns["phone"])
+    if "email" in columns and channel != LEGACY:  # the old system's are in capitals, all of them
+        email = columns["email"].cast(pa.string())
+        found["email"] = spell_emails(email, number, channel, settings.respelled_email_share)
+    if "member_number" in columns and channel != POS:
+        card = columns["member_number"].cast(pa.string())
+        share = settings.respelled_member_share
+        found["member_number"] = spell_member_numbers(card, number, channel, share)
+    return found
+
+
+def spelled_phones(
+    world: World, people: People, channel: int, person: Ints, phones: pa.Array
+) -> pa.Array:
+    """Phones as the accounts of people at a channel write them."""
+    share = world.parameters.people.respelled_phone_share
+    name = ACCOUNT_CHANNELS[channel]
+    return spell_phones(phones, name, people.number[person], channel, share)
 
 
 def _display_names(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from simulation.columns import Flags, Ints, codes, words
-from simulation.people import ACCOUNT_CHANNELS, APP, JD, MINI, POS, WECOM, People
+from simulation.people import ACCOUNT_CHANNELS, APP, JD, MINI, POS, WECOM, People, either, spelled_phones
 from simulation.reactions import WAYS
 from simulation.sales import ROW_STRIDE
 from simulation.seasons import DAY
@@ -105,13 +105,17 @@ def _write_consents(
     known = np.where(
         permissions.granted_at[person, way] > 0, permissions.granted_at[person, way], at
     )
+    value = contact_values(people, person, way, known)
+    # Who withdraws types the number anew, in the way of a chat with a guide.
+    is_typed = (way == 0) & (action == 1)
+    typed = spelled_phones(world, people, WECOM, person, value)
     world.emit(
         "consent_center", people.chunk, at,
         {
             "account_channel": words(ACCOUNT_CHANNELS, home),
             "source_customer_id": people.account(home, person),
             "contact_kind": words(_CONTACT_KINDS, way),
-            "contact_value": contact_values(people, person, way, known),
+            "contact_value": either(is_typed, typed, value),
             "purpose": words(("marketing", "service", "profiling"), purpose),
             "consent_channel": words(WAYS, way),
             "action": words(("granted", "withdrawn"), action),

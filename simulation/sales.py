@@ -25,7 +25,7 @@ from simulation.columns import (
     words,
 )
 from simulation.feeds import ORDER_CHANNELS
-from simulation.people import POS, TMALL, People, either, lent_numbers
+from simulation.people import MINI, POS, TMALL, People, either, lent_numbers, spelled_phones
 from simulation.purchases import Orders
 from simulation.randomness import pick
 from simulation.seasons import DAY
@@ -209,7 +209,10 @@ def _emit_heads(
     at_till = ~online & ~booked.is_guest
     shop_phone = ~online & (rng.random(count) < settings.store_phone_share) & ~booked.protected
     own = people.phone_at(orders.person, orders.at).cast(pa.string())
-    gives_phone = shop_phone | (~online & ~booked.is_guest & (rng.random(count) < 0.6))
+    # Own shops know who is logged in; at a till some say a number.
+    says = np.where(online, orders.channel >= MINI, ~booked.is_guest & (rng.random(count) < 0.6))
+    gives_phone = shop_phone | says
+    own = _spelled_by_account(world, people, orders, own)
     buyer_phone = either(shop_phone, words(store_phones(), booked.store).cast(pa.string()), own)
     names = world.currencies
     second = rng.random(count) < 0.35
@@ -240,6 +243,16 @@ def _emit_heads(
         rows = np.flatnonzero(orders.channel == channel)
         _emit_rows(world, people, f"{name}_orders", columns, rows, orders.at[rows],
                    orders.person[rows], booked.protected[rows])  # fmt: skip
+
+
+def _spelled_by_account(
+    world: World, people: People, orders: Orders, phones: pa.Array
+) -> pa.Array:
+    """The buyers' phones, each as their account at the channel writes it."""
+    for channel in range(len(ORDER_CHANNELS)):
+        written = spelled_phones(world, people, channel, orders.person, phones)
+        phones = either(orders.channel == channel, written, phones)
+    return phones
 
 
 def _emit_rows(

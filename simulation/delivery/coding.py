@@ -36,21 +36,11 @@ def spread(column: str, count: int) -> str:
     return f"(coalesce(ascii(right({column}, 1)), 0) % {count})"
 
 
-def spelled_phone(column: str) -> str:
-    """SQL of a phone number as people type it: bare, with country code, with hyphens."""
-    parts = f"left({column}, 3), '{{}}', substr({column}, 4, 4), '{{}}', substr({column}, 8)"
-    return (
-        f"case when length({column}) = 11 and {spread(column, 5)} = 0 "
-        f"then concat('+86 ', {parts.format(' ', ' ')}) "
-        f"when length({column}) = 11 and {spread(column, 5)} = 1 "
-        f"then concat({parts.format('-', '-')}) else {column} end"
-    )
-
-
+CHANGED_AFTER_DAYS = 60
 # Four accounts in a hundred change some weeks after they were opened.
-ACCOUNT_CHANGES = """case when right(source_customer_id, 2) in ('07', '37', '57', '73')
+ACCOUNT_CHANGES = f"""case when right(source_customer_id, 2) in ('07', '37', '57', '73')
     and not coalesce(is_protected, false) and phone is not null
-    then registered_at + interval 60 day end"""
+    then registered_at + interval {CHANGED_AFTER_DAYS} day end"""
 
 
 def moved_city(column: str) -> str:
@@ -60,7 +50,8 @@ def moved_city(column: str) -> str:
 
 def changed_phone(column: str) -> str:
     """SQL of the number; before the change it is one nobody else has."""
-    before = f"'198' || right({column}, 8)"
+    digits = f"translate({column}, '０１２３４５６７８９', '0123456789')"
+    before = f"'198' || right(regexp_replace({digits}, '[^0-9]', '', 'g'), 8)"
     return f"case when restated_at > delivered_at then {before} else {column} end"
 
 

@@ -7,7 +7,7 @@ Not here: what customers say (``service``).
 from __future__ import annotations
 
 from simulation.delivery.channels.behaviour import full_width, lost_word, zero_width
-from simulation.delivery.coding import coded, grouped, spelled_phone, zoned
+from simulation.delivery.coding import coded, grouped, zoned
 from simulation.delivery.defects import (
     CellDefect,
     always,
@@ -56,12 +56,7 @@ CONSENT_CENTER = FeedWriter(
                 {"phone": "mobile", "email": "mail", "wecom": "wecom", "push": "device"},
             ),
         ),
-        # Who withdraws types the number anew, in a way of their own.
-        text(
-            "contact",
-            "case when contact_kind = 'phone' and action = 'withdrawn' "
-            f"then {spelled_phone('contact_value')} else contact_value end",
-        ),
+        text("contact", "contact_value"),
         text("purpose", "purpose"),
         text("channel", "consent_channel"),
         text("status", coded("action", {"granted": "agree", "withdrawn": "revoke"})),

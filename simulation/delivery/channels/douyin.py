@@ -186,7 +186,7 @@ ACCOUNTS = FeedWriter(
         text("birthday", "cast(birth_date as varchar)"),
         text("city", moved_city("city_name")),
         text("country", "country_name"),
-        text("mobile", shown_phone("phone")),
+        text("mobile", "phone"),
         number("mobile_expire_time", "epoch_s(phone_valid_until)"),
         text("brand_member_no", "member_number"),
         text("source", "source_name"),

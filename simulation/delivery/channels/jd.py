@@ -192,7 +192,7 @@ ACCOUNTS = FeedWriter(
         text("出生日期", "cast(birth_date as varchar)"),
         text("城市", moved_city("city_name")),
         text("国家", "country_name"),
-        text("手机号", shown_phone("phone")),
+        text("手机号", "phone"),
         text("临时号截止", "stamp(phone_valid_until)"),
         text("邮箱", "email"),
         text("品牌会员号", "member_number"),

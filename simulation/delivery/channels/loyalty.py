@@ -160,15 +160,7 @@ LEGACY = FeedWriter(
         free("姓名", "account_display_name"),
         text("性别", GENDER.replace("gender", "account_gender")),
         text("出生日期", "strftime(account_birth_date, '%Y.%m.%d')"),
-        # Ten years of clerks: blanks, dashes and country codes in every order.
-        text(
-            "电话",
-            """case ascii(right(source_customer_id, 1)) % 4
-                when 0 then left(account_phone, 3) || ' ' || substr(account_phone, 4)
-                when 1 then '86-' || account_phone
-                when 2 then '(+86)' || account_phone
-                else account_phone end""",
-        ),
+        text("电话", "account_phone"),
         text("电子邮箱", "upper(account_email)"),
         text("城市", "account_city_name"),
         text("国家", "account_country_name"),

@@ -163,16 +163,7 @@ MEMBERS = FeedWriter(
         text("性别", GENDER),
         text("生日", "strftime(birth_date, '%Y年%m月%d日')"),
         till_time("开卡时间", "registered_at"),
-        # Clerks write a number in every way there is.
-        text(
-            "联系电话",
-            """case ascii(right(source_customer_id, 1)) % 5
-                when 0 then '+86 ' || phone
-                when 1 then left(phone, 3) || '-' || substr(phone, 4, 4) || '-' || substr(phone, 8)
-                when 2 then '0086' || phone
-                when 3 then '''' || phone
-                else phone end""",
-        ),
+        text("联系电话", "phone"),
         text("开卡门店", "store_id"),
         text("导购", "guide_id"),
         text("城市", moved_city("city_name")),

@@ -206,7 +206,7 @@ ACCOUNTS = FeedWriter(
         text("生日", "cast(birth_date as varchar)"),
         padded("城市", moved_city("city_name")),
         text("国家", "country_name"),
-        text("手机", shown_phone("phone")),
+        text("手机", "phone"),
         text("虚拟号失效时间", "stamp(phone_valid_until)"),
         text("买家标识", "hidden_id"),
         text("品牌会员号", "member_number"),

@@ -7,7 +7,7 @@ Not here: receipts of the messages they send (``receipts``).
 from __future__ import annotations
 
 from simulation.delivery.channels.behaviour import lost_word
-from simulation.delivery.coding import ACCOUNT_CHANGES, changed_phone, coded, spelled_phone
+from simulation.delivery.coding import ACCOUNT_CHANGES, changed_phone, coded
 from simulation.delivery.defects import (
     CellDefect,
     always,
@@ -52,7 +52,7 @@ FEEDS = (
             text("follow_user.userid", "guide_id"),
             text("follow_user.store", "store_id"),
             number("follow_user.createtime", "epoch_s(registered_at)"),
-            text("follow_user.remark_mobile", spelled_phone(f"({changed_phone('phone')})")),
+            text("follow_user.remark_mobile", changed_phone("phone")),
             text("follow_user.birthday", "cast(birth_date as varchar)"),
             text("follow_user.member_no", "member_number"),
             text("follow_user.add_way", "source_name"),

@@ -119,7 +119,7 @@ def test_parcels_go_to_others_and_tills_meet_guests_at_the_declared_rates(plain:
     guests, shop_phones, count = plain.rows(
         """
         select count(*) filter (source_customer_id is null),
-            count(*) filter (buyer_phone like '0%'), count(*)
+            count(*) filter (buyer_phone like '02%-%'), count(*)
         from pos_orders
         """
     )[0]
