@@ -24,6 +24,7 @@ from simulation.behaviour import emit_posts, emit_usage, emit_visits, plan_posts
 from simulation.campaigns import emit_receipts, message_truth, run_campaigns
 from simulation.delivery.sql import literal
 from simulation.desk import emit_desk
+from simulation.judgements import emit_pairs
 from simulation.last_day import (
     candidates_truth,
     cases_truth,
@@ -33,7 +34,7 @@ from simulation.last_day import (
 from simulation.loyalty import emit_loyalty
 from simulation.parameters import WorldParameters
 from simulation.people import emit_accounts, make_people
-from simulation.permissions import emit_pairs, emit_permissions
+from simulation.permissions import emit_permissions
 from simulation.purchases import make_life, make_orders
 from simulation.reference import emit_reference
 from simulation.sales import book_orders, emit_parcels

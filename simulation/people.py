@@ -138,7 +138,8 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
     has_lines = rng.random(count)[home_of] < settings.landline_share
     is_large = sizes[home_of] > 1
     shares_device = (rng.random(count)[home_of] < settings.family_device_share) & is_large
-    is_member = (rng.random(count) < settings.member_share) | has[:, POS]
+    # Marketplaces and stores tell of accounts in the brand's club only.
+    is_member = (rng.random(count) < settings.member_share) | has[:, [*_MASKED_DIGITS, POS]].any(1)
     phone_number, lost_at = _phone_numbers(world, rng, number, joined_at, is_legacy, cast)
 
     own_store = rng.integers(0, len(STORES), count)

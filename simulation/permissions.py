@@ -1,4 +1,4 @@
-"""What people allow and ask for: consents, withdrawals, privacy requests; and clerks' judgements.
+"""What people allow and ask for: consents, withdrawals, privacy requests.
 
 Add here: a decision of a person about their own data.
 Not here: who is contacted (``campaigns``).
@@ -13,13 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from simulation.columns import Flags, Ints, codes, words
-from simulation.people import ACCOUNT_CHANNELS, APP, JD, MINI, POS, WECOM, People, either, spelled_phones
+from simulation.people import (
+    ACCOUNT_CHANNELS,
+    APP,
+    JD,
+    MINI,
+    POS,
+    WECOM,
+    People,
+    either,
+    spelled_phones,
+)
 from simulation.reactions import WAYS
 from simulation.sales import ROW_STRIDE
 from simulation.seasons import DAY
 from simulation.world import World
 
-__all__ = ["Permissions", "emit_pairs", "emit_permissions"]
+__all__ = ["Permissions", "emit_permissions"]
 
 # What each way of contact reaches, and the accounts where it can be agreed to.
 _CONTACT_KINDS = ("phone", "email", "wecom", "push")
@@ -155,69 +165,3 @@ def _emit_requests(world: World, people: People) -> None:
         },
         person=people.number[who],
     )  # fmt: skip
-
-
-def emit_pairs(world: World, people: People) -> None:
-    """Pairs of accounts a clerk judged by asking the people: always right, sometimes unsure.
-
-    Half are two accounts of one person. The others are of two people: of the one who gave up their
-    number and the one who got it, else of neighbours in one household, else of strangers.
-    """
-    supply, calendar = world.parameters.supply, world.calendar
-    rng = world.stream("identity_reviews", people.chunk)
-    count = len(people)
-    wanted = max(4, int(count * supply.review_pairs_share))
-    channels = len(ACCOUNT_CHANNELS)
-    left = rng.integers(0, count, 24 * wanted)
-    is_same = rng.random(len(left)) < 0.5
-    neighbour = np.minimum(left + 1, count - 1)
-    kin = people.household[neighbour] == people.household[left]
-    stranger = rng.integers(0, count, len(left))
-    alike = np.where(kin, neighbour, stranger)
-    heir = _next_owners(people)[left]
-    right = np.where(is_same, left, np.where(heir >= 0, heir, alike))
-    left_channel = rng.integers(0, channels, len(left))
-    right_channel = rng.integers(0, channels, len(left))
-    fits = people.has_account[left, left_channel] & people.has_account[right, right_channel]
-    fits &= (left_channel != right_channel) & (is_same | (left != right))
-    pair = np.stack([left * channels + left_channel, right * channels + right_channel], axis=1)
-    pair.sort(axis=1)
-    _, first = np.unique(pair, axis=0, return_index=True)
-    unique = np.zeros(len(left), bool)
-    unique[first] = True
-    rows = np.flatnonzero(fits & unique)[:wanted]
-    unsure = rng.random(len(rows)) < supply.unsure_pairs_share
-    verdict = np.where(unsure, 2, np.where(is_same[rows], 0, 1))
-    both = np.maximum(
-        people.registered_at[left[rows], left_channel[rows]],
-        people.registered_at[right[rows], right_channel[rows]],
-    )
-    both = np.maximum(both, calendar.start_at)
-    at = both + ((calendar.end_at - both) * rng.random(len(rows))).astype(np.int64)
-    number = people.chunk * ROW_STRIDE + np.arange(len(rows))
-    world.emit(
-        "identity_reviews", people.chunk, at,
-        {
-            "pair_id": codes("IP", number, digits=11),
-            "left_channel": words(ACCOUNT_CHANNELS, left_channel[rows]),
-            "left_customer_id": people.account(left_channel[rows], left[rows]),
-            "right_channel": words(ACCOUNT_CHANNELS, right_channel[rows]),
-            "right_customer_id": people.account(right_channel[rows], right[rows]),
-            "verdict": words(("same", "different", "unsure"), verdict),
-            "reviewer_id": words(("K01", "K02", "K03"), number % 3),
-            "reviewed_at": world.instants(at),
-        },
-    )  # fmt: skip
-
-
-def _next_owners(people: People) -> Ints:
-    """Who got the number a person gave up; -1 for all others."""
-    numbers = people.phone.to_numpy(zero_copy_only=False)
-    givers = np.flatnonzero(people.phone_lost_at > 0)
-    order = np.argsort(numbers, kind="stable")
-    both = np.stack([order[:-1], order[1:]], axis=1)[numbers[order][:-1] == numbers[order][1:]]
-    found = np.full(len(people), -1)
-    for one, other in ((both[:, 0], both[:, 1]), (both[:, 1], both[:, 0])):
-        gives = np.isin(one, givers)
-        found[one[gives]] = other[gives]
-    return found

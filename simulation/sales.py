@@ -25,7 +25,16 @@ from simulation.columns import (
     words,
 )
 from simulation.feeds import ORDER_CHANNELS
-from simulation.people import MINI, POS, TMALL, People, either, lent_numbers, spelled_phones
+from simulation.people import (
+    APP,
+    MINI,
+    POS,
+    TMALL,
+    People,
+    either,
+    lent_numbers,
+    spelled_phones,
+)
 from simulation.purchases import Orders
 from simulation.randomness import pick
 from simulation.seasons import DAY
@@ -208,11 +217,10 @@ def _emit_heads(
     )
     at_till = ~online & ~booked.is_guest
     shop_phone = ~online & (rng.random(count) < settings.store_phone_share) & ~booked.protected
-    own = people.phone_at(orders.person, orders.at).cast(pa.string())
     # Own shops know who is logged in; at a till some say a number.
     says = np.where(online, orders.channel >= MINI, ~booked.is_guest & (rng.random(count) < 0.6))
     gives_phone = shop_phone | says
-    own = _spelled_by_account(world, people, orders, own)
+    own = _own_phones(world, people, orders, says)
     buyer_phone = either(shop_phone, words(store_phones(), booked.store).cast(pa.string()), own)
     names = world.currencies
     second = rng.random(count) < 0.35
@@ -245,14 +253,17 @@ def _emit_heads(
                    orders.person[rows], booked.protected[rows])  # fmt: skip
 
 
-def _spelled_by_account(
-    world: World, people: People, orders: Orders, phones: pa.Array
-) -> pa.Array:
-    """The buyers' phones, each as their account at the channel writes it."""
-    for channel in range(len(ORDER_CHANNELS)):
-        written = spelled_phones(world, people, channel, orders.person, phones)
-        phones = either(orders.channel == channel, written, phones)
-    return phones
+def _own_phones(world: World, people: People, orders: Orders, says: Flags) -> pa.Array:
+    """The buyers' own numbers where they are said, each as the account at the channel writes it."""
+    place, parts, count = np.full(len(orders), -1), [pa.nulls(0, pa.string())], 0
+    for channel in (MINI, APP, POS):
+        rows = np.flatnonzero(says & (orders.channel == channel))
+        who = orders.person[rows]
+        phones = people.phone_at(who, orders.at[rows]).cast(pa.string())
+        parts.append(spelled_phones(world, people, channel, who, phones))
+        place[rows] = count + np.arange(len(rows))
+        count += len(rows)
+    return words(pa.concat_arrays(parts), place).cast(pa.string())
 
 
 def _emit_rows(

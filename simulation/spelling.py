@@ -1,14 +1,15 @@
 """How people, clerks and back ends write numbers and addresses that are the same.
 
 Add here: a way of writing an identifier.
-Not here: the identifiers themselves (``people``, ``names``), how a channel's file looks (``delivery``).
+Not here: the identifiers (``people``, ``names``), how a channel's file looks (``delivery``).
 
 An account keeps its way: the same number and salt give the same way everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,6 @@ _PHONE_WAYS: dict[str, tuple[tuple[str, str, str] | str, ...]] = {
     "wecom": (*_CLERKS, _WIDE),
     "legacy": (*_CLERKS, _WIDE),
 }
-_MEMBER_WAYS = 5
 
 
 def spell_phones(phones: pa.Array, channel: str, number: Ints, salt: int, share: float) -> pa.Array:
@@ -51,7 +51,7 @@ def spell_phones(phones: pa.Array, channel: str, number: Ints, salt: int, share:
     ways = _PHONE_WAYS[channel]
     is_mobile = pc.fill_null(pc.match_substring_regex(phones, _MOBILE), False)
     chosen = _choose(number, salt, share, len(ways), is_mobile.to_numpy(zero_copy_only=False))
-    return _rewritten(phones, chosen, [lambda part, way=way: _phone(part, way) for way in ways])
+    return _rewritten(phones, chosen, [partial(_phone, way=way) for way in ways])
 
 
 def spell_emails(emails: pa.Array, number: Ints, salt: int, share: float) -> pa.Array:
@@ -114,7 +114,9 @@ def _mixed(number: Ints, salt: int) -> Ints:
     return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(2)).astype(np.int64)
 
 
-def _rewritten(texts: pa.Array, chosen: Ints, ways: Sequence[object]) -> pa.Array:
+def _rewritten(
+    texts: pa.Array, chosen: Ints, ways: Sequence[Callable[[pa.Array], pa.Array]]
+) -> pa.Array:
     """``texts`` with each row rewritten in its way."""
     rows = [np.flatnonzero(chosen == way) for way in range(-1, len(ways))]
     parts = [texts.take(pa.array(mine)) for mine in rows]

@@ -63,6 +63,8 @@ _PLAIN_EMAIL = re.compile(
     r"(?!.{255})(?!.{65,}@)[a-z0-9]+([._+-][a-z0-9]+)*"
     r"@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}"
 )
+# What is printed before a card's number; without a sign behind them the letters are part of it.
+_NUMBER_WORD = re.compile(r"(?:NO|NR)[.:]|(?:会员)?(?:卡号|号)[.:]|#", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f-]+")
 _PROVIDER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.=+/-]{5,255}")
 
@@ -124,11 +126,17 @@ def normalise_email(text: str | None) -> Normalised:
 
 
 def normalise_member_number(text: str | None) -> Normalised:
-    """Capital letters and digits; blanks and hyphens are for readers, leading zeros are not."""
+    """Capital letters and digits; blanks and hyphens are for readers, leading zeros are not.
+
+    Nor is "No." before it.
+    """
     folded, reason = _fold(text)
     if folded is None:
         return None, reason
-    number = re.sub(r"[\s\-‐‑‒–—]", "", _without_float_end(folded.lstrip("'"))).upper()
+    folded = folded.lstrip("'")
+    if word := _NUMBER_WORD.match(folded):
+        folded = folded[word.end() :]
+    number = re.sub(r"[\s\-‐‑‒–—]", "", _without_float_end(folded.strip())).upper()
     if not number.replace("_", "").isalnum():
         return None, "invalid"
     return _refuse_placeholder(number)

@@ -29,7 +29,8 @@ class SmallWorld:
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
     root = tmp_path_factory.mktemp("world")
-    parameters = load_parameters(DEFAULT_CONFIG).changed(
+    usual = load_parameters(DEFAULT_CONFIG)
+    parameters = usual.changed(
         world__people=1000,
         world__months=4,
         purchases__rate_scale_days=20,  # busier than the demo: few people show every damage
@@ -39,6 +40,8 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
         delivery__months_per_small_file=3,
         delivery__daily_days=1,
         delivery__late_every_months=2,
+        # So that some of the few refunds are told before their orders.
+        delivery__damaged_records=usual.delivery.damaged_records | {"held_back": 0.01},
     )
     write_clean(parameters, root / "clean", root / "truth")
     rhythm = delivery_parameters(parameters)

@@ -143,8 +143,29 @@ def test_member_numbers_keep_leading_zeros() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("NO.VIP000123", "VIP000123"),
+        ("no: vip 0001-23", "VIP000123"),
+        ("№.000123", "000123"),
+        ("卡号：000123", "000123"),
+        ("#000123.0", "000123"),
+        ("NO000123", "NO000123"),  # without a sign the letters may be part of the number
+    ],
+)
+def test_the_word_before_a_member_number_is_no_part_of_it(text: str, number: str) -> None:
+    assert normalise_member_number(text) == (number, None)
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
-    [("1.23457E+18", "precision"), ("0000", "placeholder"), ("12**56", "masked"), ("-", "invalid")],
+    [
+        ("1.23457E+18", "precision"),
+        ("0000", "placeholder"),
+        ("12**56", "masked"),
+        ("-", "invalid"),
+        ("No.", "invalid"),
+    ],
 )
 def test_what_is_no_member_number_says_why(text: str, reason: str) -> None:
     assert normalise_member_number(text) == (None, reason)

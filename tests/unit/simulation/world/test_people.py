@@ -155,7 +155,9 @@ def test_numbers_given_up_are_given_out_again_at_the_declared_rate(plain: Read) 
     seen = plain.rows(
         f"""
         select count(*) from (
-            select phone from ({_accounts(("app", "mini_program"))}) where phone_valid_until is null
+            select right(regexp_replace(
+                translate(phone, '０１２３４５６７８９', '0123456789'), '[^0-9]', '', 'g'
+            ), 11) from ({_accounts(("app", "mini_program"))})
             group by 1 having count(distinct person_id) > 1
         )
         """
