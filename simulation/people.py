@@ -34,14 +34,14 @@ from simulation.seasons import DAY, local_seconds
 from simulation.spelling import masked_phones, spell_emails, spell_member_numbers, spell_phones
 from simulation.world import World
 
-__all__ = ["ACCOUNT_CHANNELS", "People", "make_people"]
+__all__ = ["ACCOUNT_CHANNELS", "MASKED_DIGITS", "People", "make_people"]
 
 # Channels where a person has an account, in the order of every account array.
 ACCOUNT_CHANNELS = (*ORDER_CHANNELS, "wecom", "legacy")
 TMALL, JD, DOUYIN, MINI, APP, POS, WECOM, LEGACY = range(8)
 # Digits of an account number, and what stands before them.
 _ID_SHAPES = (("tb", 12), ("jd_", 12), ("7", 12), ("mp", 12), ("8", 12), ("VIP", 12), ("wm", 12))
-_MASKED_DIGITS = {TMALL: 4, JD: 6, DOUYIN: 5}  # of a number the marketplace blots out
+MASKED_DIGITS = {TMALL: 4, JD: 6, DOUYIN: 5}  # of a number the marketplace blots out
 _USES_NUMBER_FOR = 30 * DAY  # before giving it up, at least
 _SECOND_NUMBERS = 60_000_000  # numbers of people who gave their first one up
 
@@ -139,7 +139,7 @@ def make_people(world: World, chunk: int, start: int, count: int) -> People:
     is_large = sizes[home_of] > 1
     shares_device = (rng.random(count)[home_of] < settings.family_device_share) & is_large
     # Marketplaces and stores tell of accounts in the brand's club only.
-    is_member = (rng.random(count) < settings.member_share) | has[:, [*_MASKED_DIGITS, POS]].any(1)
+    is_member = (rng.random(count) < settings.member_share) | has[:, [*MASKED_DIGITS, POS]].any(1)
     phone_number, lost_at = _phone_numbers(world, rng, number, joined_at, is_legacy, cast)
 
     own_store = rng.integers(0, len(STORES), count)
@@ -299,7 +299,7 @@ def _account_columns(world: World, people: People, channel: int, who: Ints) -> d
         numbers = lent_numbers(world, people.chunk, channel, registered, lent)
         until = registered + int(settings.virtual_phone_days * DAY)
         masked = (rng.random(count) < settings.masked_phone_share) & ~is_cast
-        shown = either(masked, masked_phones(phone, _MASKED_DIGITS[channel]), phone)
+        shown = either(masked, masked_phones(phone, MASKED_DIGITS[channel]), phone)
         columns["phone"] = either(lent, numbers, shown)
         columns["phone_valid_until"] = world.instants(until, ~lent)
         columns["hidden_id"] = people.oaid.take(pa.array(who)) if channel == TMALL else None

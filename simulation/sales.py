@@ -26,7 +26,7 @@ from simulation.columns import (
 )
 from simulation.feeds import ORDER_CHANNELS
 from simulation.people import (
-    APP,
+    MASKED_DIGITS,
     MINI,
     POS,
     TMALL,
@@ -38,6 +38,7 @@ from simulation.people import (
 from simulation.purchases import Orders
 from simulation.randomness import pick
 from simulation.seasons import DAY
+from simulation.spelling import masked_phones
 from simulation.world import World
 
 __all__ = ["ROW_STRIDE", "Booked", "book_orders", "emit_parcels"]
@@ -217,8 +218,9 @@ def _emit_heads(
     )
     at_till = ~online & ~booked.is_guest
     shop_phone = ~online & (rng.random(count) < settings.store_phone_share) & ~booked.protected
-    # Own shops know who is logged in; at a till some say a number.
-    says = np.where(online, orders.channel >= MINI, ~booked.is_guest & (rng.random(count) < 0.6))
+    # Own shops know who is logged in, marketplaces blot it out, at a till some say a number.
+    shown = np.where(orders.channel < MINI, settings.masked_phone_share, np.where(online, 1, 0.6))
+    says = (rng.random(count) < shown) & (online | ~booked.is_guest)
     gives_phone = shop_phone | says
     own = _own_phones(world, people, orders, says)
     buyer_phone = either(shop_phone, words(store_phones(), booked.store).cast(pa.string()), own)
@@ -254,13 +256,16 @@ def _emit_heads(
 
 
 def _own_phones(world: World, people: People, orders: Orders, says: Flags) -> pa.Array:
-    """The buyers' own numbers where they are said, each as the account at the channel writes it."""
+    """The buyers' own numbers where they are told, each as the channel or the account writes it."""
     place, parts, count = np.full(len(orders), -1), [pa.nulls(0, pa.string())], 0
-    for channel in (MINI, APP, POS):
+    for channel in range(len(ORDER_CHANNELS)):
         rows = np.flatnonzero(says & (orders.channel == channel))
         who = orders.person[rows]
         phones = people.phone_at(who, orders.at[rows]).cast(pa.string())
-        parts.append(spelled_phones(world, people, channel, who, phones))
+        if channel in MASKED_DIGITS:
+            parts.append(masked_phones(phones, MASKED_DIGITS[channel]))
+        else:
+            parts.append(spelled_phones(world, people, channel, who, phones))
         place[rows] = count + np.arange(len(rows))
         count += len(rows)
     return words(pa.concat_arrays(parts), place).cast(pa.string())

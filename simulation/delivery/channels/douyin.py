@@ -88,7 +88,7 @@ ORDERS = FeedWriter(
         text("pay_type", "payment_method"),
         text("coupon_id", "coupon_id"),
         text("room_id", "live_room_id"),
-        text("user_phone", "masked_phone(buyer_phone)"),
+        text("user_phone", "buyer_phone"),
         free("post_receiver", "masked_name(receiver_name)"),
         text("post_tel", shown_phone("receiver_phone")),
         free("post_addr.detail", "receiver_address"),

@@ -80,7 +80,7 @@ ORDERS = FeedWriter(
         text("币种", CURRENCY),
         text("支付方式", "payment_method"),
         text("优惠券编码", "coupon_id"),
-        text("客户电话", "masked_phone(buyer_phone)"),
+        text("客户电话", "buyer_phone"),
         free("收货人", "receiver_name"),
         text("收货电话", shown_phone("receiver_phone")),
         free("收货地址", "receiver_address"),

@@ -87,7 +87,7 @@ ORDERS = FeedWriter(
         text("优惠金额", "money(discount_amount)"),
         padded("支付方式", "payment_method"),
         text("优惠券编号", "coupon_id"),
-        text("联系手机", "masked_phone(buyer_phone)"),
+        text("联系手机", "buyer_phone"),
         free("收货人姓名", "masked_name(receiver_name)"),
         text("收货人手机", shown_phone("receiver_phone")),
         free("收货地址", "receiver_address"),

@@ -51,7 +51,7 @@ KEY = b"a key for tests only"
 AFTER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 TRIALS = "13912345678"  # the number the planted texts give away
 # What people and desks spell in their own way, and the rule that brings it back.
-SPELLED = {("wecom_contacts", "phone"): "phone", ("consent_center", "contact_value"): "phone"}
+SPELLED = {("consent_center", "contact_value"): "phone"}
 
 
 @dataclass(frozen=True)

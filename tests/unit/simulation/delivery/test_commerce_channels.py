@@ -56,11 +56,10 @@ HELD_BACK = sorted(
 AFTER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 # What the channel itself hides or respells; the exact value never leaves it.
 HIDDEN = {
-    "tmall": {"buyer_phone", "receiver_name", "receiver_phone", "phone"},
-    "jd": {"buyer_phone", "receiver_phone", "phone"},
-    "douyin": {"buyer_phone", "receiver_name", "receiver_phone", "phone"},
-    "pos": {"phone"},
-    "legacy": {"phone", "registered_at", "last_ordered_at"},
+    "tmall": {"receiver_name", "receiver_phone"},
+    "jd": {"receiver_phone"},
+    "douyin": {"receiver_name", "receiver_phone"},
+    "legacy": {"registered_at", "last_ordered_at"},
     "erp": {"listed_at"},
 }
 
