@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from crm_pipeline.lib.consent import (
     is_opt_out,
+    normalise_contact,
     post_consents,
     post_opt_outs,
     tokenise_contact,
@@ -49,6 +50,8 @@ HELD_BACK = sorted(
 KEY = b"a key for tests only"
 AFTER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 TRIALS = "13912345678"  # the number the planted texts give away
+# What people and desks spell in their own way, and the rule that brings it back.
+SPELLED = {("consent_center", "contact_value"): "phone"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ class Delivered:
 def _spelled_alike(feed: str, column: str, value: Any) -> Any:
     if (feed, column) == ("sms_receipts", "reply_text"):
         return (value is None, is_opt_out(value))
-    return value
+    kind = SPELLED.get((feed, column))
+    return (normalise_contact(kind, value)[0] or value) if kind and value else value
 
 
 @pytest.fixture(scope="module")
