@@ -3,9 +3,10 @@
 Add here: how the sightings are made up, what is measured and how the figures are printed.
 Not here: how a process is observed (``measure``).
 
-Both sides read the same Parquet file, each in a process of its own, in turn, three times;
-the ratios of each turn are printed, and the fastest of each phase, without imports. Then a day on which one sighting in a hundred is new; a chain of
-records in which each shares a value with the next; a device of 20,000 people.
+Both sides read the same Parquet file, each in a process of its own, in turn, three times; imports
+are left out. The ratios of each turn are printed, and the fastest of each phase. Further a day on
+which one sighting in a hundred is new, a chain of records in which each shares a value with the
+next, and a device of 20,000 people.
 Nothing here asserts a time.
 """
 
