@@ -50,8 +50,8 @@ def run(home: Path, *arguments: str | Path, **more: str) -> str:
 def crm(home: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs another command of ``crm`` on a home."""
     return subprocess.run(
-        [CRM, command, "--home", home, *arguments],
-        env=environment(),
+        [CRM, command, *arguments],
+        env=environment(CRM_HOME=str(home)),
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,

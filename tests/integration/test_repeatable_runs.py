@@ -10,12 +10,14 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pytest
 
 from crm_pipeline.lib.examples import prepare_example
 from tests.integration.pipeline_support import (
+    crm,
     manifest,
     query,
     read_lines,
@@ -101,6 +103,81 @@ def test_day_files_first_then_the_years_split_anew_give_the_same_result(
     deal_out(small / "online_retail", landing / "online_retail", files=3)
     run(home, "--landing", landing, **SETTINGS)
     assert result_hash(home) == undisturbed
+
+
+@pytest.mark.requirement("IDN-3")
+@pytest.mark.requirement("IDN-4")
+def test_a_link_moves_orders_and_undoing_it_gives_every_id_back_also_after_a_rebuild(
+    small: Path, tmp_path: Path
+) -> None:
+    home, landing = tmp_path / "home", copy_of(small, tmp_path / "landing")
+    run(home, "--landing", landing, **SETTINGS)
+    before = customers(home)
+    left, right = sorted(before, key=lambda account: before[account].orders)[-2:]
+    kept, given_up = sorted((before[left].customer_id, before[right].customer_id))
+
+    shown = identity(home, "preview", "link", left, right)
+    assert f"{before[left].orders + before[right].orders} orders" in shown.split("Then:")[1]
+    told = ("--author", "clerk", "--reason", "one person")
+    assert identity(home, "link", left, right, *told).startswith("1 recorded")
+    run(home, "--landing", landing, **SETTINGS)
+    linked = customers(home)
+    assert linked[left].customer_id == linked[right].customer_id
+    merged = linked[left].customer_id
+    assert merged in {kept, given_up}
+    assert linked[left].orders == before[left].orders + before[right].orders
+    assert f"  merge  {moved(home, merged)}" in shown
+    assert "decided by people" in identity(home, "why", left, right)
+    # On the day of the order each was still the customer they were.
+    at_order = query(
+        home,
+        "select distinct channel || ':' || source_customer_id, customer_id_at_order "
+        f"from marts.fct_orders where customer_id = '{merged}' order by all",
+    )
+    assert at_order == sorted((one, before[one].customer_id) for one in (left, right))
+
+    identity(home, "unlink", left, right, *told)
+    (home / "warehouse" / "crm.duckdb").unlink()
+    run(home, "--landing", landing, **SETTINGS)
+    assert customers(home) == before
+    kinds = query(
+        home,
+        "select change_kind, count(*) from marts.customer_id_history group by all order by all",
+    )
+    assert kinds == [("first", len(before)), ("split", 1)]
+
+
+class Customer(NamedTuple):
+    customer_id: str
+    orders: int
+
+
+def customers(home: Path) -> dict[str, Customer]:
+    """Every account with its customer, and how many orders the customer has."""
+    rows = query(
+        home,
+        "select channel || ':' || source_customer_id, customer_id, order_count "
+        "from marts.source_customers inner join marts.customer_360 using (customer_id)",
+    )
+    return {str(account): Customer(str(one), int(str(count))) for account, one, count in rows}
+
+
+def moved(home: Path, merged: str) -> str:
+    """The change of the last merge as the preview writes it."""
+    ((account, former),) = query(
+        home,
+        "select channel || ':' || source_customer_id, customer_id from marts.customer_id_history "
+        "where valid_until_date is not null",
+    )
+    return f"{account}  {former} -> {merged}"
+
+
+def identity(home: Path, *arguments: str) -> str:
+    """What ``crm identity`` prints."""
+    command, *rest = arguments
+    done = crm(home, "identity", command, *rest)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def deal_out(source: Path, target: Path, *, files: int) -> None:
