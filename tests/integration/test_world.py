@@ -513,7 +513,7 @@ def test_equal_texts_alone_find_too_little_and_the_report_says_so(
     # reached everywhere (tests/unit/simulation/world/test_identity.py).
     assert exact["pairwise_recall"] < full["pairwise_recall"]
     assert exact["pairwise_precision"] < 0.97
-    assert figures["without_member_number"]["recall_gain"] > 0
+    assert figures["without_member_number"]["edge_count"] > 0
 
 
 @pytest.mark.requirement("PRV-4")
