@@ -136,6 +136,25 @@ def preview(
     _tell_preview(found, settings.currency)
 
 
+@identity.command()
+@click.argument("table", type=click.Path(path_type=Path, exists=True))
+@click.argument("declaration", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--engine",
+    type=click.Choice(["exact_keys", "deterministic", "probabilistic"]),
+    default="deterministic",
+    show_default=True,
+    help="probabilistic needs the extra: pip install 'crm_pipeline[identity]'.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the result.")
+@click.option("--truth", help="Column that says who is who: it judges and never trains.")
+def records(table: Path, declaration: Path, engine: str, out: Path, truth: str | None) -> None:
+    """Who is one person in any TABLE of records (CSV or Parquet), by a YAML DECLARATION."""
+    from crm_pipeline.lib.identity.record_table import resolve_record_table
+
+    click.echo(resolve_record_table(table, declaration, engine, out, truth))
+
+
 def _open(home: Path) -> CrmHome:
     from crm_pipeline.lib.dagster_home import prepare_environment
 

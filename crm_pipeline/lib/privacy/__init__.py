@@ -1,6 +1,6 @@
 """What may leave the private part of the data, and as what.
 
-Add here: how a direct identifier is replaced, how personal a column is and what it may therefore be.
+Add here: how a direct identifier is replaced, how personal a column may be.
 Not here: contacts and consent (``lib/consent``), how a value is spelled (``ml/identity``).
 """
 
