@@ -23,7 +23,11 @@ JUDGED = dg.AssetSelection.checks(
     )
 )
 PULLS = dg.AssetSelection.groups("pulls")  # each in its own job: a silent source stops no night
-WAREHOUSE = dg.AssetSelection.all() - FEEDS - PULLS - dg.AssetSelection.groups("outbox")
+# A list for people, once a week and only with the extra `identity`: no night waits for it.
+LOOSE_LINKS = dg.AssetSelection.assets(["identity", "loose_links"])
+WAREHOUSE = (
+    dg.AssetSelection.all() - FEEDS - PULLS - LOOSE_LINKS - dg.AssetSelection.groups("outbox")
+)
 
 # `crm run` does the two parts of ingest_job apart: the build need not wait for the verdicts.
 take_in_job = dg.define_asset_job(
@@ -61,4 +65,12 @@ monthly_job = dg.define_asset_job(
     partitions_def=business_days(),
     description="The nightly work for the last day of a month; its tiers become official.",
     tags={**LIMITS, **OFFICIAL},
+)
+
+loose_links_job = dg.define_asset_job(
+    "loose_links_job",
+    selection=LOOSE_LINKS,
+    partitions_def=business_days(),
+    description="Accounts that might be one person, for review. Needs the extra `identity`.",
+    tags=LIMITS,
 )

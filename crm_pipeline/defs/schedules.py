@@ -30,6 +30,14 @@ def monthly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _request(context)
 
 
+@dg.schedule(
+    job_name="loose_links_job", cron_schedule="0 5 * * 1", execution_timezone=business_timezone()
+)
+def loose_links_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """On Monday the list of the day the last night was for; the next night publishes it."""
+    return _request(context)
+
+
 def _request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     # The tick's own date, not the machine's: a tick made up late still builds its own day.
     local = context.scheduled_execution_time.astimezone(ZoneInfo(business_timezone()))

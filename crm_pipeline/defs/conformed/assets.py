@@ -20,7 +20,7 @@ from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 FEEDS = load_feeds(Path(__file__).parent.parent / "channels")
 SHOWN = [name for name in ENTITIES if name not in CLEAR_ENTITIES]
-LEDGER_TABLES = ("inbox_files", "consents", "claims")
+LEDGER_TABLES = ("inbox_files", "consents", "claims", "identity_overrides")
 
 
 def _feeds_of(entity: str | None) -> list[dg.AssetKey]:

@@ -63,6 +63,16 @@ HISTORY_COLUMNS = {
         "evidence": "varchar",
     },
 }
+# What dbt sees of the ledger: all columns, but of decisions not who took them and the words why.
+LEDGER_VIEWS = {
+    "inbox_files": "*",
+    "consents": "*",
+    "claims": "*",
+    "identity_overrides": (
+        "override_id, override_kind, left_channel, left_customer_id, right_channel, "
+        "right_customer_id, decided_at"
+    ),
+}
 PYTHON_TABLES = {
     "identity.customer_accounts": {
         "channel": "varchar",
@@ -79,6 +89,20 @@ PYTHON_TABLES = {
         "to_customer_id": "varchar",
         "change_kind": "varchar",
         "reason": "varchar",
+    },
+    "identity.loose_links": {
+        "as_of_date": "date",
+        "channel": "varchar",
+        "source_customer_id": "varchar",
+        "customer_id": "varchar",
+        "linked_channel": "varchar",
+        "linked_source_customer_id": "varchar",
+        "linked_customer_id": "varchar",
+        "match_probability": "double",
+        "confidence_class": "varchar",
+        "rival_count": "bigint",
+        "evidence": "varchar",
+        "model_fingerprint": "varchar",
     },
     "identity.quality": {
         "rule_set": "varchar",
@@ -273,10 +297,10 @@ def _create_quarantine(
 
 
 def _create_ledger(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> None:
-    for name in ("inbox_files", "consents", "claims"):
+    for name, columns in LEDGER_VIEWS.items():
         path = _quote(snapshot / f"{name}.parquet")
         connection.execute(
-            f"create or replace view ledger.{name} as select * from read_parquet({path})"
+            f"create or replace view ledger.{name} as select {columns} from read_parquet({path})"
         )
 
 
