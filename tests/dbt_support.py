@@ -69,6 +69,15 @@ OTHER_TABLES: dict[str, dict[str, str]] = {
         "state": "varchar",
         "claimed_at": "timestamp",
     },
+    "ledger.identity_overrides": {
+        "override_id": "bigint",
+        "override_kind": "varchar",
+        "left_channel": "varchar",
+        "left_customer_id": "varchar",
+        "right_channel": "varchar",
+        "right_customer_id": "varchar",
+        "decided_at": "timestamp",
+    },
     "quarantine.records": {
         "feed": "varchar",
         "channel": "varchar",

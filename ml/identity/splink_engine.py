@@ -114,6 +114,7 @@ class _Matcher:
             f"threads = {settings.threads}",
             "enable_progress_bar = false",
             "autoinstall_known_extensions = false",
+            "temp_directory = ''",  # what the records say never overflows to a disk
         ):
             self._api.duckdb_con.execute(f"set {setting}")
         self._table = self._api.register(_to_arrow(features))

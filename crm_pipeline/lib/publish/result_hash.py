@@ -42,8 +42,8 @@ LEFT_OUT_COLUMNS = frozenset(
         "customer_id_at_order",
     }
 )
-# How customers were merged and split, which depends on the order of arrival, and what was found when
-# the list of loose links was last made, which no night makes anew.
+# How customers were merged and split, which depends on the order of arrival, and what was found
+# when the list of loose links was last made, which no night makes anew.
 LEFT_OUT_TABLES = frozenset({"marts.customer_id_history", "marts.loose_links"})
 
 _FLOATS = ("DOUBLE", "FLOAT")
