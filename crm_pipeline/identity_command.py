@@ -163,6 +163,37 @@ def _open(home: Path) -> CrmHome:
     return opened
 
 
+@identity.command()
+@home_option
+@click.option("--limit", default=50, show_default=True, help="How many, the likeliest first.")
+def loose(home: Path, limit: int) -> None:
+    """Accounts nothing links, and who they might be: for review, used nowhere else."""
+    import duckdb
+
+    from crm_pipeline.lib.errors import WarehouseError
+    from crm_pipeline.lib.warehouse import open_warehouse
+
+    query = """
+        select
+            channel || ':' || source_customer_id,
+            linked_channel || ':' || linked_source_customer_id,
+            confidence_class, match_probability, rival_count, evidence
+        from marts.loose_links
+        order by match_probability desc, rival_count, 1, 2
+        limit ?
+    """
+    with open_warehouse(_open(home).warehouse, read_only=True) as connection:
+        try:
+            rows = connection.execute(query, [limit]).fetchall()
+        except duckdb.CatalogException as error:
+            raise WarehouseError("no list has been built yet", remedy="run `crm run`") from error
+    for left, right, confidence, probability, rivals, evidence in rows:
+        beside = f", {rivals} rivals" if rivals else ""
+        click.echo(f"{left}  {right}  {confidence} {probability:.3f}{beside}  ({evidence})")
+    if not rows:
+        click.echo("no loose links: the job loose_links_job makes the list, the next run shows it")
+
+
 def _proposed(
     kind: str | None, left: str | None, right: str | None, file: Path | None
 ) -> list[Override]:
