@@ -243,7 +243,8 @@ def _find_excluded(
     names: Sequence[str], values: Sequence[str | None], kinds: Sequence[IdentifierKind]
 ) -> set[int]:
     """Places of the values a pattern of their kind says are nobody's."""
-    if not any(kind.exclude_patterns for kind in kinds):
+    patterned = {kind.name for kind in kinds if kind.exclude_patterns}
+    if patterned.isdisjoint(names):
         return set()
     asked = pa.table(
         {
