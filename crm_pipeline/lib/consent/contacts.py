@@ -6,17 +6,14 @@ Not here: what a contact agreed to, how phones and addresses are spelled (``ml.i
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import unicodedata
 from dataclasses import dataclass, field
 
+from crm_pipeline.lib.privacy.tokens import SEPARATOR, digest
 from crm_pipeline.lib.settings import TOKEN_KEY_ID
 from ml.identity.normalise import normalise_email, normalise_phone
 
-TOKEN_HEX = 32
-SEPARATOR = "\x1f"
 UNUSABLE = "x"  # follows the key id in the token of a contact nothing can be sent to
 
 _INVISIBLE = {"Cf", "Cc"}  # zero-width and direction marks, control characters
@@ -54,9 +51,9 @@ def tokenise_contact(kind: str, value: str, *, key: bytes, key_id: str = TOKEN_K
     """
     clear, reason = normalise_contact(kind, value)
     if clear is None:
-        token = f"{key_id}{UNUSABLE}_{_digest(kind, _fold(value), key)}"
+        token = f"{key_id}{UNUSABLE}_{digest(kind, _fold(value), key)}"
         return Contact(kind, token, "***", None, reason)
-    return Contact(kind, f"{key_id}_{_digest(kind, clear, key)}", mask_contact(kind, clear), clear)
+    return Contact(kind, f"{key_id}_{digest(kind, clear, key)}", mask_contact(kind, clear), clear)
 
 
 def account_contact(
@@ -67,7 +64,7 @@ def account_contact(
     Nothing can be sent to it, so it can carry a withdrawal and never a grant.
     """
     account = f"{channel}{SEPARATOR}{source_customer_id}"
-    token = f"{key_id}{UNUSABLE}_{_digest(f'account/{kind}', account, key)}"
+    token = f"{key_id}{UNUSABLE}_{digest(f'account/{kind}', account, key)}"
     return Contact(kind, token, "***", None, "account")
 
 
@@ -98,11 +95,6 @@ def mask_contact(kind: str, clear: str) -> str:
     if kind in _PROVIDER_KINDS:
         return f"{clear[:2]}***{clear[-2:]}"
     return f"{clear[:3]}***{clear[-4:]}"
-
-
-def _digest(kind: str, text: str, key: bytes) -> str:
-    message = f"{kind}{SEPARATOR}{text}".encode()
-    return hmac.digest(key, message, hashlib.sha256).hex()[:TOKEN_HEX]
 
 
 def _fold(value: str) -> str:

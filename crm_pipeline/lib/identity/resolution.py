@@ -98,6 +98,7 @@ class ResolutionSummary:
     edge_count: int
     dropped_count: int
     changed_count: int | None  # identifiers that changed; None: resolved anew
+    touched_count: int | None  # accounts that were resolved for it; None: all of them
 
 
 def resolving_kinds(kinds: Sequence[IdentifierKind]) -> tuple[IdentifierKind, ...]:
@@ -141,7 +142,7 @@ def resolve_accounts(
         )
     _keep(connection, found, rules)
     changed_count = None if changed is None else changed.num_rows
-    return _summary(connection, changed_count)
+    return _summary(connection, changed_count, found.touched_count)
 
 
 def read_resolution(
@@ -214,7 +215,9 @@ def _keep(connection: duckdb.DuckDBPyConnection, found: Resolution, rules: str) 
         raise
 
 
-def _summary(connection: duckdb.DuckDBPyConnection, changed_count: int | None) -> ResolutionSummary:
+def _summary(
+    connection: duckdb.DuckDBPyConnection, changed_count: int | None, touched_count: int | None
+) -> ResolutionSummary:
     accounts, clusters, edges, dropped = fetch_row(
         connection,
         """
@@ -225,7 +228,7 @@ def _summary(connection: duckdb.DuckDBPyConnection, changed_count: int | None) -
             (select count(*) from identity.dropped_edges)
         """,
     )
-    return ResolutionSummary(accounts, clusters, edges, dropped, changed_count)
+    return ResolutionSummary(accounts, clusters, edges, dropped, changed_count, touched_count)
 
 
 def _rules_sha256(kinds: Sequence[IdentifierKind]) -> str:

@@ -39,6 +39,12 @@ MONEY = """
         count(*) filter (customer_id is null)
     from marts.fct_orders
 """
+ACCOUNTS = "select count(*), count(distinct channel) from marts.source_customers"
+QUALITY = """
+    select pairwise_precision, pairwise_recall, reviewed_pair_count,
+        (select pairwise_recall from marts.identity_quality where rule_set = 'exact_keys')
+    from marts.identity_quality where rule_set = 'full_rules'
+"""
 DECISIONS = """
     select journey, outcome, count(*) from marts.outreach_decisions
     where as_of_date = (select as_of_date from ops.build)
@@ -87,6 +93,17 @@ def _customers(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
         f"{spend or 0:,.2f} {currency} spent net of discounts and refunds; "
         f"{guests:,} documents of guests"
     )
+    ((accounts, channels),) = connection.execute(ACCOUNTS).fetchall()
+    yield f"  from {accounts:,} accounts of {channels} channels; {_quality(connection)}"
+
+
+def _quality(connection: duckdb.DuckDBPyConnection) -> str:
+    for precision, recall, pairs, exact_recall in connection.execute(QUALITY).fetchall():
+        if pairs and precision is not None and recall is not None:
+            baseline = "" if exact_recall is None else f", equal texts alone {exact_recall:.3f}"
+            figures = f"precision {precision:.3f}, recall {recall:.3f}{baseline}"
+            return f"{pairs:,} reviewed pairs: {figures}"
+    return "no reviewed pairs to judge identity by"
 
 
 def _tiers(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:

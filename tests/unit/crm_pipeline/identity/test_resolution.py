@@ -86,8 +86,21 @@ def test_a_quiet_night_changes_nothing_and_resolves_nothing(
     clusters(warehouse, KINDS)
     before = kept(warehouse)
     _, summary = clusters(warehouse, KINDS)
-    assert summary.changed_count == 0
+    assert (summary.changed_count, summary.touched_count) == (0, 0)
     assert kept(warehouse) == before
+
+
+@pytest.mark.requirement("IDN-3")
+def test_a_night_resolves_the_components_it_touches_and_no_others(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    known = [(f"app:{n}", "phone", f"p{n // 2}") for n in range(40)]
+    show(warehouse, known)
+    assert clusters(warehouse, KINDS)[1].touched_count is None
+    show(warehouse, [*known, ("pos:1", "phone", "p3")])
+    found, summary = clusters(warehouse, KINDS)
+    assert frozenset({"app:6", "app:7", "pos:1"}) in found
+    assert (summary.changed_count, summary.touched_count) == (1, 3)
 
 
 def test_another_rule_table_starts_anew(warehouse: duckdb.DuckDBPyConnection) -> None:
