@@ -104,6 +104,7 @@ def decide(
         OutreachError: the audience lacks a column, or repeats a candidate.
     """
     night = _Night(as_of, zone)
+    _make_claims(connection)
     _make_candidates(connection, journey)
     connection.register("_decided", DECISION_SCHEMA.empty_table() if decided is None else decided)
     try:
@@ -114,7 +115,7 @@ def decide(
         _check_complete(connection, journey, table)
     finally:
         connection.unregister("_decided")
-        for name in ("_candidates", "_messages", "_checked", "_capped"):
+        for name in ("_claims", "_candidates", "_messages", "_checked", "_capped"):
             connection.execute(f"drop table if exists temp.{name}")
     return table
 
@@ -151,6 +152,34 @@ class _Night:
     def valid_until(self, days: int) -> dt.datetime:
         """The same local hour some days later."""
         return self.local(self.send_date + dt.timedelta(days=days), SEND_HOUR)
+
+
+# A claim is of a customer as of its night. It counts for every customer who holds an account of
+# that one now: a merge or a split never makes anybody new to a journey or to a cap.
+_CLAIMS = """
+create or replace temp table _claims as
+with former_ids as (
+    select distinct h.from_customer_id as former_id, a.customer_id
+    from identity.customer_id_changes as h
+    inner join identity.customer_accounts as a
+        on h.channel = a.channel and h.source_customer_id = a.source_customer_id
+),
+persons as (
+    select former_id, customer_id from former_ids
+    union
+    select person_id, person_id from ledger.claims
+)
+select
+    c.claim_id, c.decision_id, c.contact_token, c.journey, c.step, c.occurrence, c.state,
+    c.as_of_date, p.customer_id
+from ledger.claims as c
+inner join persons as p on c.person_id = p.former_id
+"""
+
+
+def _make_claims(connection: duckdb.DuckDBPyConnection) -> None:
+    """The claims by the customers of today; one of a customer who parted counts for each part."""
+    connection.execute(_CLAIMS)
 
 
 def _make_candidates(connection: duckdb.DuckDBPyConnection, journey: JourneySpec) -> None:
@@ -220,8 +249,8 @@ def _message_query(
         }
         due = """
         where exists (
-            select 1 from ledger.claims as c
-            where c.person_id = a.customer_id and c.journey = $journey and c.step = $before
+            select 1 from _claims as c
+            where c.customer_id = a.customer_id and c.journey = $journey and c.step = $before
                 and c.occurrence = a.occurrence and c.state = 'sent' and c.as_of_date <= $sent_by
         )
         """
@@ -270,12 +299,12 @@ def _make_checked(
             ) = 1
         ),
         claimed as (
-            select m.decision_id, bool_or(c.person_id = m.customer_id) as by_person
+            select m.decision_id, bool_or(c.customer_id = m.customer_id) as by_person
             from _messages as m
-            inner join ledger.claims as c
+            inner join _claims as c
                 on c.journey = $journey and c.step = m.step and c.occurrence = m.occurrence
                 and c.as_of_date < $as_of
-                and (c.contact_token = m.contact_token or c.person_id = m.customer_id)
+                and (c.contact_token = m.contact_token or c.customer_id = m.customer_id)
             group by m.decision_id
         ),
         draws as (
@@ -335,12 +364,9 @@ def _make_capped(
     if journey.purpose != "marketing":
         return
     for cap in caps:
-        for scope, mine, claimed, decided in (
-            ("person", "customer_id", "person_id", "customer_id"),
-            ("contact", "contact_token", "contact_token", "contact_token"),
-        ):
+        for scope, who in (("person", "customer_id"), ("contact", "contact_token")):
             connection.execute(
-                _cap_query(mine, claimed, decided),
+                _cap_query(who),
                 {
                     "rule": f"cap.{cap.cap_id}.{scope}",
                     "channel": cap.consent_channel,
@@ -352,7 +378,7 @@ def _make_capped(
             )
 
 
-def _cap_query(mine: str, claimed: str, decided: str) -> str:
+def _cap_query(who: str) -> str:
     return f"""
         insert into _capped
         with open_messages as (
@@ -362,15 +388,15 @@ def _cap_query(mine: str, claimed: str, decided: str) -> str:
                 and not exists (select 1 from _capped as k where k.decision_id = m.decision_id)
         ),
         taken as (
-            select c.{claimed} as who
-            from ledger.claims as c
+            select c.{who} as who
+            from (select distinct claim_id, {who}, decision_id, state, as_of_date from _claims) as c
             left join history.outreach_decisions as h on c.decision_id = h.decision_id
             where c.state <> 'failed'
                 and c.as_of_date >= $first_night and c.as_of_date < $as_of
                 and coalesce(h.purpose, 'marketing') = 'marketing'
                 and ($channel = 'all' or coalesce(h.consent_channel, $channel) = $channel)
             union all
-            select {decided} from _decided
+            select {who} from _decided
             where outcome = 'send' and purpose = 'marketing'
                 and $channel in ('all', consent_channel)
         ),
@@ -378,11 +404,11 @@ def _cap_query(mine: str, claimed: str, decided: str) -> str:
             select
                 m.decision_id,
                 coalesce(t.taken_count, 0) + row_number() over (
-                    partition by m.{mine} order by m.step_place, m.decision_id
+                    partition by m.{who} order by m.step_place, m.decision_id
                 ) - 1 as counted
             from open_messages as m
             left join (select who, count(*) as taken_count from taken group by who) as t
-                on m.{mine} = t.who
+                on m.{who} = t.who
         )
         select decision_id, $rule, counted, $allowed::bigint from counted
         where counted >= $allowed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -94,14 +94,30 @@ class World:
         occurrence: str = "2011-08-01",
         as_of: dt.date = AS_OF,
         caps: Sequence[CapSpec] = (),
+        former: Mapping[str, str] | None = None,
         **audience: str,
     ) -> pa.Table:
-        """Decides for an audience of these people, each with the contact of their own."""
+        """Decides for an audience of these people, each with the contact of their own.
+
+        ``former`` names people who now have an account of a customer that had another id.
+        """
         self._runs += 1
         snapshot = export_snapshot(self.ledger, self.home.snapshots / f"run{self._runs}")
         with open_warehouse(self.home.warehouse) as connection:
             create_source_views(connection, self.home, snapshot, {})
             self._make_audience(connection, people or self.sources, occurrence, audience)
+            for person, former_id in (former or {}).items():
+                moved = [f"former-{person}", former_id, self.ids[person]]
+                connection.execute(
+                    "insert into identity.customer_id_changes by name select 'shop' as channel, "
+                    "? as source_customer_id, ? as from_customer_id, ? as to_customer_id",
+                    moved,
+                )
+                connection.execute(
+                    "insert into identity.customer_accounts by name select 'shop' as channel, "
+                    "? as source_customer_id, ? as customer_id",
+                    [moved[0], moved[2]],
+                )
             return decide(
                 connection, spec or journey(), as_of=as_of, zone=SHANGHAI, salt=SALT, caps=caps
             )

@@ -144,6 +144,30 @@ def test_who_was_claimed_on_an_earlier_night_is_a_duplicate(world: World) -> Non
 
 
 @pytest.mark.requirement("OUT-4")
+@pytest.mark.requirement("OUT-3")
+@pytest.mark.bad_input("F29")
+def test_a_merge_or_a_split_makes_nobody_new_to_a_journey(world: World) -> None:
+    world.say(["1", "2", "3"], "granted")
+    claim(world, "c-former", days_ago=3, contact="k1_of-another-account", journey="wake_up")
+    before = world.decide(people=["1", "2", "3"])
+    assert set(world.outcomes(before).values()) == {"send"}
+    after = world.decide(people=["1", "2", "3"], former={"1": "c-former", "2": "c-former"})
+    assert world.outcomes(after) == {"1": "duplicate", "2": "duplicate", "3": "send"}
+    assert {row["rule_id"] for row in after.to_pylist()} == {"claim.person", "send.allowed"}
+
+
+@pytest.mark.requirement("OUT-3")
+@pytest.mark.bad_input("F29")
+def test_a_cap_counts_what_every_former_id_of_the_person_got(world: World) -> None:
+    world.say(["1", "2"], "granted")
+    for person in ("c-former", "1", "2"):
+        claim(world, person, days_ago=2, contact=f"k1_{person}")
+    caps = [CapSpec(cap_id="two_a_week", consent_channel="all", window_days=7, max_messages=2)]
+    assert set(world.outcomes(world.decide(people=["1", "2"], caps=caps)).values()) == {"send"}
+    merged = world.decide(people=["1", "2"], caps=caps, former={"1": "c-former"})
+    assert world.outcomes(merged) == {"1": "capped", "2": "send"}
+
+
 def test_two_people_with_one_mailbox_get_one_message(world: World) -> None:
     world.say(world.sources, "granted")
     table = world.decide(contact_token=f"'{world.token('1')}'")
