@@ -28,6 +28,7 @@ def spelled(
 
 
 @pytest.mark.requirement("IDN-1")
+@pytest.mark.bad_input("B65")
 def test_one_phone_has_one_token_however_it_is_written_and_the_ledger_knows_it() -> None:
     phone = COLUMNS["accounts", "phone"]
     found = spelled(
@@ -42,6 +43,7 @@ def test_one_phone_has_one_token_however_it_is_written_and_the_ledger_knows_it()
 
 
 @pytest.mark.requirement("IDN-1")
+@pytest.mark.bad_input("B66")
 @pytest.mark.parametrize(
     ("text", "state"),
     [("138****5678", "masked"), ("12345", "invalid"), ("13812345678/13912345678", "invalid")],

@@ -115,6 +115,7 @@ def test_an_excluded_value_links_nobody() -> None:
 
 
 @pytest.mark.requirement("IDN-2")
+@pytest.mark.bad_input("F42")
 def test_one_phone_shared_by_5000_customers_links_nobody() -> None:
     rows = [sighting(f"a{n}", "phone", "+8655") for n in range(5000)]
     rows += [sighting("a0", "phone", "+861"), sighting("a1", "phone", "+861")]
