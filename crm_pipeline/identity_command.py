@@ -191,7 +191,7 @@ def loose(home: Path, limit: int) -> None:
         beside = f", {rivals} rivals" if rivals else ""
         click.echo(f"{left}  {right}  {confidence} {probability:.3f}{beside}  ({evidence})")
     if not rows:
-        click.echo("no loose links: the job loose_links_job makes the list, the next run shows it")
+        click.echo("no loose links: loose_links_job makes the list, the next night shows it")
 
 
 def _proposed(

@@ -24,7 +24,7 @@ JUDGED = dg.AssetSelection.checks(
 )
 PULLS = dg.AssetSelection.groups("pulls")  # each in its own job: a silent source stops no night
 # A list for people, once a week and only with the extra `identity`: no night waits for it.
-LOOSE_LINKS = dg.AssetSelection.assets(["identity", "loose_links"])
+LOOSE_LINKS = dg.AssetSelection.groups("identity_review")
 WAREHOUSE = (
     dg.AssetSelection.all() - FEEDS - PULLS - LOOSE_LINKS - dg.AssetSelection.groups("outbox")
 )

@@ -538,8 +538,9 @@ def test_the_vault_finds_the_phones_people_gave_again(
         token
         for (token,) in rows(
             identified,
-            "select identifier_token from identity.identifiers where identifier_state = 'key' "
-            "and identifier_kind in ('email', 'unionid', 'openid')",
+            "select distinct identifier_token from identity.sightings where is_profile "
+            "and identifier_state = 'key' "
+            "and identifier_kind in ('phone', 'email', 'unionid', 'openid')",
         )
     }
     assert shown and shown <= kept

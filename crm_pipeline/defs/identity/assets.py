@@ -13,6 +13,7 @@ import dagster as dg
 import pyarrow as pa
 
 from crm_pipeline.lib.identity.customers import read_placed_accounts
+from crm_pipeline.lib.identity.identifiers import ENTITY_SOURCES
 from crm_pipeline.lib.identity.ids import assign_customer_ids, read_changes
 from crm_pipeline.lib.identity.overrides import read_snapshot_overrides
 from crm_pipeline.lib.identity.quality import FULL_RULES, measure_quality
@@ -58,10 +59,7 @@ def _spec(key: dg.AssetKey, description: str, deps: list[dg.AssetKey]) -> dg.Ass
             [
                 dg.AssetKey(["intermediate", "int_accounts_seen"]),
                 dg.AssetKey(["staging", "stg_repeats"]),
-                *(
-                    dg.AssetKey(["conformed", entity])
-                    for entity in ("accounts", "orders", "events")
-                ),
+                *(dg.AssetKey(["conformed", source.entity]) for source in ENTITY_SOURCES),
             ],
         )
     ],
@@ -117,12 +115,12 @@ def clusters(
         _spec(
             ACCOUNTS,
             "Customer of every source account. Ids are minted once and kept in the ledger.",
-            [CLUSTERS, EDGES, DROPPED],
+            [CLUSTERS, EDGES, DROPPED, QUALITY],  # a merge below the floor is not recorded
         ),
         _spec(
             CHANGES,
             "Every change of an account's customer id: merges and splits with their reasons.",
-            [CLUSTERS, EDGES, DROPPED],
+            [CLUSTERS, EDGES, DROPPED, QUALITY],
         ),
     ],
     partitions_def=business_days(),

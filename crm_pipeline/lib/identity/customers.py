@@ -30,11 +30,12 @@ _PLACED = f"""
 with linked as ({LINKED_BY}),
 
 decided as (
-    select account, string_agg(said, '; ' order by said) as said
+    -- Who decided and why stays in the ledger: people write names and numbers there.
+    select account, string_agg(distinct said, '; ' order by said) as said
     from (
-        select "left" as account, kind || ' by ' || reason as said from standing_overrides
+        select "left" as account, kind || ' by people' as said from standing_overrides
         union all
-        select "right", kind || ' by ' || reason from standing_overrides
+        select "right", kind || ' by people' from standing_overrides
     )
     group by account
 ),

@@ -61,7 +61,8 @@ class EntitySource:
     """An entity whose records show identifiers of their account.
 
     All others are SQL instants: the record was made at ``said_at``, speaks about the time from
-    ``seen_from`` to ``seen_to``, and a run sees it from ``visible_at`` on.
+    ``seen_from`` to ``seen_to``, and a run sees it from ``visible_at`` on. A profile
+    (``is_profile``) is delivered again with what is so now; other records are of one moment.
     """
 
     entity: str
@@ -70,6 +71,7 @@ class EntitySource:
     seen_from: str
     seen_to: str
     visible_at: str
+    is_profile: bool = False
 
 
 def _phone_kind(value: str) -> str:
@@ -112,6 +114,7 @@ ENTITY_SOURCES = (
         seen_from="least(coalesce(registered_at, source_version, known_at), known_at)",
         seen_to="known_at",
         visible_at="known_at",
+        is_profile=True,
     ),
     EntitySource(
         "orders",

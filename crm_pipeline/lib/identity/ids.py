@@ -84,8 +84,8 @@ def assign_customer_ids(
             with a change); accounts without a name and repeats are ignored.
         key: secret of the ids, so that a source id cannot be guessed from a customer id.
         as_of: the business day the clusters were found for; changes hold from the day after it.
-        mint: False for a past ``as_of``: clusters get existing ids, unknown accounts none, and
-            nothing is recorded.
+        mint: False for a past ``as_of``: nothing is recorded and unknown accounts get no id. A
+            cluster whose id nobody remembers has the one its smallest account would be given.
         now: the instant recorded beside a new version.
 
     Returns:
@@ -95,9 +95,9 @@ def assign_customer_ids(
         version = _read_newest(home, ledger)
         with duckdb.connect() as connection:
             _place(connection, _completed(accounts), version.state)
-            if not mint:
-                return _existing(connection)
             _mint(connection, key, version.number + 1)
+            if not mint:
+                return _known(connection)
             changes = _changes(connection, version.number + 1, as_of)
             if not _has_news(connection, changes):
                 return _assigned(connection)
@@ -300,13 +300,12 @@ def _assigned(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     return connection.sql(query).to_arrow_table().cast(ACCOUNT_SCHEMA)
 
 
-def _existing(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """A past day's clusters under ids that exist: an anchor's, else the one the account has now."""
+def _known(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """The ids of the accounts that have one: a past day knows nobody else."""
     query = """
-    select p.channel, p.source_customer_id, coalesce(o.customer_id, p.old_id) as customer_id
-    from placed as p
-    left join owned as o using (cluster)
-    where p.old_id is not null
+    select channel, source_customer_id, customer_id
+    from new_ids
+    where old_id is not null
     order by all
     """
     return connection.sql(query).to_arrow_table().cast(ACCOUNT_SCHEMA)

@@ -32,9 +32,11 @@ from crm_pipeline.lib.identity.customers import read_placed_accounts
 from crm_pipeline.lib.identity.ids import preview_customer_ids
 from crm_pipeline.lib.identity.overrides import OVERRIDE_SCHEMA, Override, standing_overrides
 from crm_pipeline.lib.identity.resolution import resolve_accounts
+from crm_pipeline.lib.identity.why import tell_reason
 from crm_pipeline.lib.warehouse import hold_lease, open_warehouse, replace_table
 from crm_pipeline.lib.warehouse.plan import SCRATCH, read_as_of
 from ml.identity import IdentifierKind
+from ml.identity.semantics import OVERRIDE_KIND
 
 __all__ = ["CustomerFigures", "MergePreview", "preview_overrides"]
 
@@ -114,13 +116,15 @@ def preview_overrides(
     Raises:
         WarehouseError: there is no build to start from.
     """
-    as_of = read_as_of(home.warehouse)
-    if as_of is None:
-        raise WarehouseError(
-            "there is no warehouse to preview in", where=str(home.warehouse), remedy="run `crm run`"
-        )
     overrides = _together(standing_overrides(ledger), proposed)
     with _copy_of(home) as copy:
+        as_of = read_as_of(copy)
+        if as_of is None:
+            raise WarehouseError(
+                "there is no build to preview in",
+                where=str(home.warehouse),
+                remedy="run `crm run`",
+            )
         with open_warehouse(copy) as connection:
             before = _read_figures(connection)
             resolve_accounts(connection, kinds, overrides)
@@ -129,7 +133,7 @@ def preview_overrides(
             account = ["channel", "source_customer_id"]
             linked = placed.select([*account, "linked_by"])
             replace_table(connection, "identity.customer_accounts", assigned.join(linked, account))
-            not_used = _unknown(connection)
+            not_used = _without_effect(connection, proposed)
         run_dbt(copy, as_of)
         with open_warehouse(copy, read_only=True) as connection:
             after = _read_figures(connection)
@@ -215,12 +219,21 @@ def _together(standing: pa.Table, proposed: Sequence[Override]) -> pa.Table:
     return pa.Table.from_pylist([rows[pair] for pair in sorted(rows)], OVERRIDE_SCHEMA)
 
 
-def _unknown(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+def _without_effect(
+    connection: duckdb.DuckDBPyConnection, proposed: Sequence[Override]
+) -> tuple[str, ...]:
+    """Proposed links the resolver refused, and decisions about accounts nobody has seen."""
+    pairs = {(str(one.left), str(one.right)) for one in proposed}
     rows = connection.execute(
-        "select account_a, account_b from identity.dropped_edges "
-        "where reason = 'unknown_account' order by all"
+        "select distinct account_a, account_b, reason, detail from identity.dropped_edges "
+        "where kind = ? order by all",
+        [OVERRIDE_KIND],
     ).fetchall()
-    return tuple(f"{left} and {right}: an account nobody has seen" for left, right in rows)
+    return tuple(
+        f"{left} and {right}: {tell_reason(reason, detail)}"
+        for left, right, reason, detail in rows
+        if (left, right) in pairs
+    )
 
 
 def _read_figures(connection: duckdb.DuckDBPyConnection) -> dict[str, CustomerFigures]:

@@ -46,7 +46,8 @@ create table if not exists identity.sighting_parts (
     reading varchar, left_out varchar
 );
 create table if not exists identity.sightings (
-    feed varchar, file_sha256 varchar, channel varchar, source_customer_id varchar,
+    feed varchar, file_sha256 varchar, is_profile boolean,
+    channel varchar, source_customer_id varchar,
     identifier_kind varchar, identifier_state varchar, identifier_token varchar,
     identifier_mask varchar, spelling_token varchar, visible_on date, said_at timestamp,
     seen_from timestamp, seen_to timestamp
@@ -95,22 +96,22 @@ order by entity, feed, file_sha256
 _INSERT = """
 insert into identity.sightings
 select
-    d.feed, d.file_sha256, d.channel, d.source_customer_id, s.kind, s.state, s.token, s.mask,
-    s.spelling_token, d.visible_on, d.said_at, d.seen_from, d.seen_to
+    d.feed, d.file_sha256, d.is_profile, d.channel, d.source_customer_id, s.kind, s.state,
+    s.token, s.mask, s.spelling_token, d.visible_on, d.said_at, d.seen_from, d.seen_to
 from delivered as d
 inner join spelled as s using (column_name, scope, delivered)
 order by d.channel, d.source_customer_id, s.kind
 """
 
-# A record that was corrected says a new value about the whole time since the account was opened:
-# of the second and later values of a kind only what was seen when they were said is believed.
+# A corrected record says a new value about the whole time since the account was opened: of the
+# second and later keys of a kind only what was seen since they were said is believed.
 _IDENTIFIERS = """
 create or replace table identity.identifiers as
 with shown as (
     select
         s.channel, s.source_customer_id, s.identifier_kind, s.identifier_state, s.identifier_token,
         min(s.identifier_mask) as identifier_mask,
-        min(s.said_at) as said_at,
+        min(s.said_at) filter (where s.is_profile) as said_at,
         min(s.seen_from) as seen_from,
         min(greatest(s.seen_from, s.said_at)) as surely_seen_from,
         max(s.seen_to) as seen_to
@@ -123,14 +124,17 @@ with shown as (
 placed as (
     select
         *,
-        min(said_at) over (partition by channel, source_customer_id, identifier_kind)
-            as kind_said_at
+        min(case when identifier_state = 'key' then said_at end) over (
+            partition by channel, source_customer_id, identifier_kind
+        ) as kind_said_at
     from shown
 )
 select
     channel, source_customer_id, identifier_kind, identifier_state, identifier_token,
     identifier_mask,
-    case when said_at = kind_said_at then seen_from else surely_seen_from end as seen_from,
+    -- A value that had ended before it was said was seen until its end at least.
+    case when said_at > kind_said_at then least(surely_seen_from, seen_to) else seen_from end
+        as seen_from,
     seen_to
 from placed
 order by channel, source_customer_id, identifier_kind
@@ -273,6 +277,7 @@ def _delivered_query(source: EntitySource, batch: Sequence[_Part], zone: ZoneInf
         select
             feed, file_sha256, channel, source_customer_id,
             {visible_on} as visible_on,
+            {str(source.is_profile).lower()} as is_profile,
             {source.said_at} as said_at,
             {source.seen_from} as seen_from,
             {values}
@@ -285,8 +290,8 @@ def _delivered_query(source: EntitySource, batch: Sequence[_Part], zone: ZoneInf
         {branches}
     )
     select
-        feed, file_sha256, channel, source_customer_id, visible_on, column_name, scope, delivered,
-        min(said_at) as said_at, min(seen_from) as seen_from, max(seen_to) as seen_to
+        feed, file_sha256, is_profile, channel, source_customer_id, visible_on, column_name, scope,
+        delivered, min(said_at) as said_at, min(seen_from) as seen_from, max(seen_to) as seen_to
     from texts
     where delivered is not null
     group by all
@@ -297,7 +302,8 @@ def _branch(column: IdentifierColumn) -> str:
     scope = "channel" if column.of_channel else "''"
     return f"""
         select
-            feed, file_sha256, channel, source_customer_id, visible_on, said_at, seen_from,
+            feed, file_sha256, is_profile, channel, source_customer_id, visible_on, said_at,
+            seen_from,
             greatest({column.name}_until, seen_from) as seen_to,
             '{column.name}' as column_name, {scope} as scope, {column.name} as delivered
         from records

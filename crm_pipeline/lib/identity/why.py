@@ -17,17 +17,18 @@ from crm_pipeline.lib.identity.resolution import read_resolution
 from ml.identity import IdentifierKind, explain
 from ml.identity.explain import ChainLink, Explanation, Obstacle
 
-__all__ = ["tell_why"]
+__all__ = ["REASONS", "tell_reason", "tell_why"]
 
 Masks = Mapping[tuple[str, str], str]
 
-_REASONS = {
+REASONS = {
     "junk_value": "{detail} accounts show it: it is nobody's",
     "excluded": "a rule says that it is nobody's",
     "not_linking": "it is of kind {detail} and never links",
     "recycled": "{detail} days of silence between them: it may have a new owner",
     "conflict_of_unique": "they differ in something a person has one of ({detail})",
     "component_limit": "the customer would have more accounts than anybody has",
+    "too_many_people": "{detail} people or more show it: it is nobody's",
     "unlinked": "people decided so ({detail})",
     "unknown_account": "one of the accounts has never been seen",
 }
@@ -110,11 +111,16 @@ def _evidence(link: ChainLink, masks: Masks) -> str:
 
 def _obstacle(obstacle: Obstacle, masks: Masks) -> str:
     ends = f"{obstacle.account_a} and {obstacle.account_b}"
-    words = _REASONS.get(obstacle.reason, obstacle.reason).format(detail=obstacle.detail)
+    words = tell_reason(obstacle.reason, obstacle.detail)
     if obstacle.kind == "override":
         return f"{ends}: {words}"
     shown = masks.get((obstacle.kind, obstacle.value), "***")
     return f"{ends} share {obstacle.kind} {shown}, not used: {words}"
+
+
+def tell_reason(reason: str, detail: str) -> str:
+    """Why evidence was not used."""
+    return REASONS[reason].format(detail=detail)
 
 
 def _since(instant: dt.datetime | None) -> str:

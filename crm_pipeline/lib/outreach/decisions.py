@@ -154,26 +154,34 @@ class _Night:
         return self.local(self.send_date + dt.timedelta(days=days), SEND_HOUR)
 
 
-# A claim is of a customer as of its night. It counts for every customer who holds an account of
-# that one now: a merge or a split never makes anybody new to a journey or to a cap.
+# A claim is of a customer as of its night. It counts for every customer who now holds an account
+# that was that customer's then: a merge or a split makes nobody new to a journey or to a cap.
 _CLAIMS = """
 create or replace temp table _claims as
 with former_ids as (
-    select distinct h.from_customer_id as former_id, a.customer_id
-    from identity.customer_id_changes as h
-    inner join identity.customer_accounts as a
-        on h.channel = a.channel and h.source_customer_id = a.source_customer_id
+    select
+        channel, source_customer_id, from_customer_id, as_of_date as last_night,
+        lag(as_of_date) over (partition by channel, source_customer_id order by version)
+            as night_before
+    from identity.customer_id_changes
 ),
 persons as (
-    select former_id, customer_id from former_ids
+    select c.claim_id, a.customer_id
+    from ledger.claims as c
+    inner join former_ids as h
+        on c.person_id = h.from_customer_id
+        and coalesce(c.as_of_date <= h.last_night, true)
+        and coalesce(c.as_of_date > h.night_before, true)
+    inner join identity.customer_accounts as a
+        on h.channel = a.channel and h.source_customer_id = a.source_customer_id
     union
-    select person_id, person_id from ledger.claims
+    select claim_id, person_id from ledger.claims
 )
 select
     c.claim_id, c.decision_id, c.contact_token, c.journey, c.step, c.occurrence, c.state,
     c.as_of_date, p.customer_id
 from ledger.claims as c
-inner join persons as p on c.person_id = p.former_id
+inner join persons as p on c.claim_id = p.claim_id
 """
 
 

@@ -25,7 +25,7 @@ RULES = Path(__file__).parent / "loose_links.yaml"
         dg.AssetKey(["conformed", "accounts"]),
         dg.AssetKey(["staging", "stg_repeats"]),
     ],
-    group_name="identity",
+    group_name="identity_review",
     kinds={"python", "splink", "duckdb"},
     owners=["team:data"],
     partitions_def=business_days(),

@@ -68,6 +68,19 @@ ids as (
 
 ),
 
+-- Linked and unlinked again for one day: nothing has changed.
+changed_ids as (
+
+    select
+        *,
+        lag(customer_id) over (
+            partition by channel, source_customer_id
+            order by valid_from_date
+        ) as former_customer_id
+    from ids
+
+),
+
 final as (
 
     select
@@ -81,7 +94,8 @@ final as (
         ) as valid_until_date,
         change_kind,
         reason
-    from ids
+    from changed_ids
+    where former_customer_id is null or former_customer_id <> customer_id
 
 )
 

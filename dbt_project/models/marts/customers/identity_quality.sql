@@ -1,3 +1,5 @@
+-- depends_on: {{ ref('source_customers') }}
+-- (so that it is built in the same call of dbt as the customers)
 with
 
 quality as (select * from {{ source('identity', 'quality') }}),

@@ -119,8 +119,15 @@ def test_a_past_day_uses_ids_that_exist_and_records_nothing(shop: Shop) -> None:
     shop.assign("abc")
     past = shop.assign("ab", "c", "x", mint=False)
     assert past == {"a": minted("a"), "b": minted("a"), "c": minted("c")}
-    assert set(shop.assign("a", "b", mint=False).values()) == {minted("a")}
     assert len(shop.changes()) == 1
+
+
+@pytest.mark.requirement("CUS-3")
+def test_a_past_day_keeps_apart_who_was_not_one_yet(shop: Shop) -> None:
+    shop.assign("abz")
+    assert shop.assign("a", "b", "z", mint=False) == {x: minted(x) for x in "abz"}
+    assert shop.changes() == []
+    assert shop.assign("a", "b", "z") == {x: minted(x) for x in "abz"}
 
 
 LETTERS = "abcdefg"

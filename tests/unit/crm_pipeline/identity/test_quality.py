@@ -21,13 +21,13 @@ from tests.identity_support import AS_OF, NO_OVERRIDES, accounts, make_warehouse
 ACCOUNTS = (
     accounts(
         "app",
-        {"source_customer_id": "1", "phone": "13812345678", "member_number": "VIP001"},
+        {"source_customer_id": "1", "phone": "13812340042", "member_number": "VIP001"},
         {"source_customer_id": "2", "phone": "13900001111", "email": "b@box.example.com"},
         {"source_customer_id": "4", "phone": "13711112222"},
     ),
     accounts(
         "pos",
-        {"source_customer_id": "1", "phone": "+86 138 1234 5678", "member_number": "VIP001"},
+        {"source_customer_id": "1", "phone": "+86 138 1234 0042", "member_number": "VIP001"},
         {"source_customer_id": "2", "phone": "13900001111"},
         {"source_customer_id": "3", "email": "B@box.example.com"},
     ),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from crm_pipeline.lib.identity.customers import read_placed_accounts
 from crm_pipeline.lib.identity.overrides import AccountKey
 from crm_pipeline.lib.identity.resolution import resolve_accounts
-from crm_pipeline.lib.identity.why import tell_why
+from crm_pipeline.lib.identity.why import REASONS, tell_why
+from ml.identity.links import DropReason
 from tests.identity_support import NO_OVERRIDES, clusters, kinds, overrides, show
 
 KINDS = kinds(
@@ -159,6 +160,21 @@ def test_the_reason_says_what_links_and_what_was_not_used(
     assert told["app:1"][1].startswith("linked by phone email")
     assert told["jd:3"] == (None, "not used: conflict_of_unique of phone")
     assert told["x:9"] == (None, "nothing links it")
+
+
+def test_every_reason_has_words() -> None:
+    assert REASONS.keys() == {str(reason) for reason in DropReason}
+
+
+@pytest.mark.requirement("PRV-4")
+def test_what_people_wrote_about_a_decision_stays_out_of_the_history(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    show(warehouse, [("app:1", "phone", "a"), ("pos:2", "phone", "a")])
+    decided = overrides(("unlink", "app:1", "pos:2"))
+    resolve_accounts(warehouse, KINDS, decided)
+    reasons = {row["reason"] for row in read_placed_accounts(warehouse, decided).to_pylist()}
+    assert reasons == {"unlink by people; not used: unlinked of phone"}
 
 
 @pytest.mark.requirement("IDN-4")

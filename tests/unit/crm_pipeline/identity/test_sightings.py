@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.identity.resolution import resolve_accounts
 from crm_pipeline.lib.identity.sightings import Reading, make_identifiers, refresh_sightings
 from crm_pipeline.lib.ledger import open_vault
 from crm_pipeline.lib.ledger.schema import vault
@@ -23,7 +24,7 @@ from tests.identity_support import AS_OF, accounts, make_warehouse
 READING = Reading(identity_support.shipped_kinds(), b"a key for tests", ZoneInfo("Asia/Shanghai"))
 ANN = {
     "source_customer_id": "ann", "registered_at": "2024-01-05", "known_at": "2024-02-01",
-    "phone": "138 1234 5678", "email": "Ann@Box.example.com",
+    "phone": "138 1234 0042", "email": "Ann@Box.example.com",
 }  # fmt: skip
 
 
@@ -68,10 +69,10 @@ def test_clear_contacts_are_in_the_vault_and_nowhere_in_the_warehouse(
     with engine.connect() as connection:
         kept = {row.token: row.clear_value for row in connection.execute(sa.select(vault))}
     assert kept.keys() == tokens
-    assert set(kept.values()) == {"+8613812345678", "ann@box.example.com"}
+    assert set(kept.values()) == {"+8613812340042", "ann@box.example.com"}
     for table in ("sightings", "identifiers"):
         text = str(warehouse.execute(f"from identity.{table}").fetchall()).lower()
-        assert "13812345678" not in text and "138 1234" not in text and "ann@box" not in text
+        assert "13812340042" not in text and "138 1234" not in text and "ann@box" not in text
 
 
 def test_a_part_is_read_once(warehouse: duckdb.DuckDBPyConnection, engine: sa.Engine) -> None:
@@ -143,10 +144,47 @@ def test_a_lent_number_is_the_accounts_until_it_ends(tmp_path: Path, engine: sa.
         assert connection.execute(sa.select(vault)).all() == []
 
 
+def test_a_second_lent_number_that_has_ended_already_is_seen_until_its_end(
+    tmp_path: Path, engine: sa.Engine
+) -> None:
+    first = {
+        "source_customer_id": "bob", "registered_at": "2024-01-05", "known_at": "2024-01-10",
+        "phone": "17012340042", "phone_valid_until": "2024-01-20",
+    }  # fmt: skip
+    second = first | {
+        "phone": "17012340043", "phone_valid_until": "2024-02-01", "known_at": "2024-03-01",
+    }  # fmt: skip
+    with make_warehouse(tmp_path / "w.duckdb", accounts("jd", first), accounts("jd", second)) as w:
+        refresh_sightings(w, engine, READING)
+        assert [row[3:] for row in shown(w)] == [
+            ("2024-01-05", "2024-01-20"), ("2024-02-01", "2024-02-01"),
+        ]  # fmt: skip
+        resolve_accounts(w, READING.kinds, identity_support.NO_OVERRIDES)
+
+
+def test_what_an_order_or_a_broken_text_said_before_takes_nothing_from_the_profile(
+    tmp_path: Path, engine: sa.Engine
+) -> None:
+    broken = ANN | {"phone": "12345", "known_at": "2024-01-06", "source_version": "2024-01-06"}
+    order = {
+        "order_id": "o1", "source_customer_id": "ann", "ordered_at": "2024-01-07",
+        "buyer_phone": "13700001111",
+    }  # fmt: skip
+    deliveries = (
+        accounts("app", broken),
+        accounts("app", ANN | {"source_version": "2024-02-01"}),
+        dbt_support.Delivery("app_orders", "app", "orders", [order]),
+    )
+    with make_warehouse(tmp_path / "w.duckdb", *deliveries) as w:
+        refresh_sightings(w, engine, READING)
+        keys = [row[3:] for row in shown(w) if row[1:3] == ("phone", "key")]
+        assert keys == [("2024-01-05", "2024-02-01"), ("2024-01-07", "2024-01-07")]
+
+
 def test_orders_and_events_show_what_their_account_uses(tmp_path: Path, engine: sa.Engine) -> None:
     order = {
         "order_id": "o1", "source_customer_id": "v1", "ordered_at": "2024-03-03",
-        "member_number": "vip-001", "buyer_phone": "13812345678", "receiver_phone": "13700001111",
+        "member_number": "vip-001", "buyer_phone": "13812340042", "receiver_phone": "13700001111",
         "receiver_name": "王小明", "receiver_address": "上海市黄浦区南京东路1号",
     }  # fmt: skip
     guest = order | {"order_id": "o2", "source_customer_id": None}

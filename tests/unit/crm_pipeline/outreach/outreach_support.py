@@ -95,11 +95,13 @@ class World:
         as_of: dt.date = AS_OF,
         caps: Sequence[CapSpec] = (),
         former: Mapping[str, str] | None = None,
+        joined: dt.date | None = None,
         **audience: str,
     ) -> pa.Table:
         """Decides for an audience of these people, each with the contact of their own.
 
-        ``former`` names people who now have an account of a customer that had another id.
+        ``former`` names people who since tonight have an account of a customer with another id,
+        which it had since ``joined``, or always.
         """
         self._runs += 1
         snapshot = export_snapshot(self.ledger, self.home.snapshots / f"run{self._runs}")
@@ -109,10 +111,18 @@ class World:
             for person, former_id in (former or {}).items():
                 moved = [f"former-{person}", former_id, self.ids[person]]
                 connection.execute(
-                    "insert into identity.customer_id_changes by name select 'shop' as channel, "
-                    "? as source_customer_id, ? as from_customer_id, ? as to_customer_id",
-                    moved,
+                    "insert into identity.customer_id_changes by name select 2 as version, "
+                    "'shop' as channel, ? as source_customer_id, ? as from_customer_id, "
+                    "? as to_customer_id, ?::date as as_of_date",
+                    [*moved, as_of],
                 )
+                if joined is not None:  # and belonged to the former customer for a while only
+                    connection.execute(
+                        "insert into identity.customer_id_changes by name select 1 as version, "
+                        "'shop' as channel, ? as source_customer_id, ? as to_customer_id, "
+                        "? as from_customer_id, ?::date as as_of_date",
+                        [*moved, joined],
+                    )
                 connection.execute(
                     "insert into identity.customer_accounts by name select 'shop' as channel, "
                     "? as source_customer_id, ? as customer_id",

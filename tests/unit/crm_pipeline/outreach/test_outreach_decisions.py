@@ -156,6 +156,16 @@ def test_a_merge_or_a_split_makes_nobody_new_to_a_journey(world: World) -> None:
     assert {row["rule_id"] for row in after.to_pylist()} == {"claim.person", "send.allowed"}
 
 
+@pytest.mark.bad_input("F29")
+def test_what_somebody_got_before_a_wrong_merge_is_not_the_others(world: World) -> None:
+    world.say(["1"], "granted")
+    claim(world, "c-former", days_ago=5, contact="k1_of-another-account", journey="wake_up")
+    for days_ago, outcome in ((2, "send"), (9, "duplicate")):
+        joined = AS_OF - dt.timedelta(days=days_ago)
+        decided = world.decide(people=["1"], former={"1": "c-former"}, joined=joined)
+        assert world.outcomes(decided) == {"1": outcome}
+
+
 @pytest.mark.requirement("OUT-3")
 @pytest.mark.bad_input("F29")
 def test_a_cap_counts_what_every_former_id_of_the_person_got(world: World) -> None:
