@@ -15,11 +15,10 @@ from pathlib import Path
 
 import click
 
+from crm_pipeline.home_option import PROJECT, home_option, open_home
 from crm_pipeline.identity_command import identity
 from crm_pipeline.lib.errors import CrmError
-from crm_pipeline.lib.home import CrmHome
 
-PROJECT = Path(__file__).parent.parent
 DEFAULT_EXAMPLE = "world"
 
 
@@ -40,24 +39,6 @@ def main() -> None:
     """Customer data platform: channel files in, one customer in the middle, proven outreach out."""
 
 
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    envvar="CRM_HOME",
-    default=PROJECT / "data",
-    show_default="CRM_HOME, or data/ in the checkout",
-    help="Root folder of all data of this deployment.",
-)
-
-
-def _open(home: Path) -> CrmHome:
-    from crm_pipeline.lib.dagster_home import prepare_environment
-
-    opened = CrmHome(home.absolute())
-    prepare_environment(opened)
-    return opened
-
-
 @main.command()
 @home_option
 @click.option("--landing", type=click.Path(path_type=Path), help="Landing folder, read in place.")
@@ -75,7 +56,7 @@ def run(
     from crm_pipeline.run_command import run_once
 
     day = as_of.date().isoformat() if as_of else None
-    run_once(_open(home), landing=landing, example=example, job=job, as_of=day)
+    run_once(open_home(home), landing=landing, example=example, job=job, as_of=day)
 
 
 @main.command()
@@ -84,7 +65,7 @@ def run(
 @click.option("--read-only", is_flag=True, help="A viewer that can launch nothing.")
 def ui(home: Path, port: int, read_only: bool) -> None:
     """The Dagster UI of a home, on this machine only."""
-    opened = _open(home)
+    opened = open_home(home)
     command = ["dagster-webserver", "--read-only"] if read_only else ["dagster", "dev"]
     command += ["-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     click.echo(f"home {opened.root}\nUI   http://127.0.0.1:{port}  (Ctrl-C ends it)")
@@ -99,7 +80,7 @@ def check() -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        home = _open(Path(folder))
+        home = open_home(Path(folder))
         from crm_pipeline.lib.privacy import check_columns
 
         check_columns(PROJECT / "dbt_project" / "models")
@@ -119,7 +100,7 @@ def pull(home: Path, source: str | None) -> None:
     """Asks web interfaces and databases for what is new; the next run takes the files in."""
     from crm_pipeline.run_command import pull_sources
 
-    pull_sources(_open(home), source)
+    pull_sources(open_home(home), source)
 
 
 @main.command("legacy-report")
@@ -128,7 +109,7 @@ def legacy_report(home: Path) -> None:
     """Counts, money and keys of a legacy import against its source; rejects in files."""
     from crm_pipeline.run_command import report_legacy
 
-    sys.exit(0 if report_legacy(_open(home)) else 1)
+    sys.exit(0 if report_legacy(open_home(home)) else 1)
 
 
 @main.command()
@@ -138,7 +119,7 @@ def replay(home: Path, feed: str | None) -> None:
     """Puts kept raw files through today's mapping again, the quarantined ones first of all."""
     from crm_pipeline.run_command import replay_feeds
 
-    replay_feeds(_open(home), feed)
+    replay_feeds(open_home(home), feed)
 
 
 @main.command()
@@ -147,7 +128,7 @@ def recover(home: Path) -> None:
     """Clears what a crash left behind; safe at any time."""
     from crm_pipeline.run_command import recover_home
 
-    recover_home(_open(home))
+    recover_home(open_home(home))
 
 
 main.add_command(identity)
@@ -159,7 +140,7 @@ def result_hash(home: Path) -> None:
     """Result hash of the published build: equal hashes mean equal marts and metrics."""
     from crm_pipeline.lib.publish.result_hash import hash_published
 
-    hashes = hash_published(_open(home).published / "current" / "crm.duckdb")
+    hashes = hash_published(open_home(home).published / "current" / "crm.duckdb")
     for table, digest in sorted(hashes.tables.items()):
         click.echo(f"{digest}  {table}")
     click.echo(f"{hashes.total}  total")

@@ -15,24 +15,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.home_option import PROJECT, home_option, open_home
 
 if TYPE_CHECKING:
+    from crm_pipeline.lib.home import CrmHome
     from crm_pipeline.lib.identity.overrides import Override
     from crm_pipeline.lib.identity.preview import CustomerFigures, MergePreview
 
-PROJECT = Path(__file__).parent.parent
 DBT_PROJECT = PROJECT / "dbt_project"
 KINDS = click.Choice(["link", "unlink", "never-link"])
 
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    envvar="CRM_HOME",
-    default=PROJECT / "data",
-    show_default="CRM_HOME, or data/ in the checkout",
-    help="Root folder of all data of this deployment.",
-)
 author_option = click.option("--author", required=True, help="Who decides.")
 reason_option = click.option("--reason", required=True, help="Why: the next person reads it.")
 
@@ -58,7 +50,7 @@ def why(home: Path, left: str, right: str) -> None:
 
     accounts = AccountKey.parse(left), AccountKey.parse(right)
     kinds = load_identifier_kinds(DBT_PROJECT / "seeds")
-    with open_warehouse(_open(home).warehouse, read_only=True) as connection:
+    with open_warehouse(open_home(home).warehouse, read_only=True) as connection:
         click.echo(tell_why(connection, kinds, *accounts))
 
 
@@ -72,7 +64,7 @@ def _decision(kind: str, help_text: str) -> click.Command:
     def decide(home: Path, left: str, right: str, author: str, reason: str) -> None:
         from crm_pipeline.lib.identity.overrides import Override
 
-        _record(_open(home), [Override.of(kind, left, right, author, reason)])
+        _record(open_home(home), [Override.of(kind, left, right, author, reason)])
 
     return decide
 
@@ -89,7 +81,7 @@ def import_(home: Path, file: Path) -> None:
     """Decisions from a CSV: override_kind,left,right,author,reason. All of it or nothing."""
     from crm_pipeline.lib.identity.overrides import read_override_file
 
-    _record(_open(home), read_override_file(file))
+    _record(open_home(home), read_override_file(file))
 
 
 @identity.command()
@@ -99,7 +91,7 @@ def overrides(home: Path) -> None:
     from crm_pipeline.lib.identity.overrides import standing_overrides
     from crm_pipeline.lib.ledger import open_ledger
 
-    rows = standing_overrides(open_ledger(_open(home))).to_pylist()
+    rows = standing_overrides(open_ledger(open_home(home))).to_pylist()
     for row in rows:
         click.echo(f"{row['kind']:<10}  {row['left']}  {row['right']}  {row['reason']}")
     click.echo(f"{len(rows)} decisions")
@@ -123,7 +115,7 @@ def preview(
     from crm_pipeline.lib.settings import resolve
     from crm_pipeline.resources import dbt_environment  # Dagster, seconds to import
 
-    opened = _open(home)
+    opened = open_home(home)
     settings = resolve(opened, env=os.environ)
     found = preview_overrides(
         opened,
@@ -155,14 +147,6 @@ def records(table: Path, declaration: Path, engine: str, out: Path, truth: str |
     click.echo(resolve_record_table(table, declaration, engine, out, truth))
 
 
-def _open(home: Path) -> CrmHome:
-    from crm_pipeline.lib.dagster_home import prepare_environment
-
-    opened = CrmHome(home.absolute())
-    prepare_environment(opened)
-    return opened
-
-
 @identity.command()
 @home_option
 @click.option("--limit", default=50, show_default=True, help="How many, the likeliest first.")
@@ -182,7 +166,7 @@ def loose(home: Path, limit: int) -> None:
         order by match_probability desc, rival_count, 1, 2
         limit ?
     """
-    with open_warehouse(_open(home).warehouse, read_only=True) as connection:
+    with open_warehouse(open_home(home).warehouse, read_only=True) as connection:
         try:
             rows = connection.execute(query, [limit]).fetchall()
         except duckdb.CatalogException as error:

@@ -41,12 +41,14 @@ decided as (
 ),
 
 refused as (
-    select account, string_agg(distinct reason || ' of ' || kind, ', ' order by reason || ' of ' || kind)
-        as said
+    select account, string_agg(distinct said, ', ' order by said) as said
     from (
-        select account_a as account, reason, kind from identity.dropped_edges
+        select account_a as account, reason || ' of ' || kind as said
+        from identity.dropped_edges
         union all
-        select account_b, reason, kind from identity.dropped_edges where account_b is not null
+        select account_b, reason || ' of ' || kind
+        from identity.dropped_edges
+        where account_b is not null
     )
     group by account
 )
@@ -66,7 +68,7 @@ left join linked as l on l.account = a.channel || ':' || a.source_customer_id
 left join decided as d on d.account = a.channel || ':' || a.source_customer_id
 left join refused as r on r.account = a.channel || ':' || a.source_customer_id
 order by a.channel, a.source_customer_id
-"""  # noqa: E501
+"""
 
 
 def read_placed_accounts(connection: duckdb.DuckDBPyConnection, overrides: pa.Table) -> pa.Table:

@@ -14,6 +14,7 @@ import datetime as dt
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,7 +163,6 @@ def dbt_runner(project: Path, settings: Mapping[str, str]) -> Callable[[Path, dt
         project: folder of the dbt project.
         settings: what a run tells dbt by environment (``CRM_DBT_…``), but for the day.
     """
-    import sys
 
     def run(warehouse: Path, as_of: dt.date) -> None:
         work = warehouse.parent

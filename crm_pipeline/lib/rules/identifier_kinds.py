@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crm_pipeline.lib.errors import RuleError
-from crm_pipeline.lib.rules.table import RuleTable
+from crm_pipeline.lib.rules.table import RuleTable, refuse_problems
 from ml.identity import KIND_COLUMNS, IdentifierKind, check_kinds
 
 FILE = "identifier_kinds.csv"
@@ -44,13 +43,7 @@ def load_identifier_kinds(seeds_dir: Path) -> tuple[IdentifierKind, ...]:
         RuleError: Lists every problem with its row, column and what to write instead.
     """
     table, kinds = _read(seeds_dir)
-    if table.problems:
-        raise RuleError(
-            "the identifier kinds are refused:\n"
-            + "\n".join(f"  {problem}" for problem in table.problems),
-            where=str(seeds_dir / FILE),
-            remedy="mend the rows named above; `make check` reads them again",
-        )
+    refuse_problems(table.problems, "the identifier kinds", seeds_dir / FILE)
     return kinds
 
 

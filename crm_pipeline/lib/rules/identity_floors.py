@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from crm_pipeline.lib.errors import RuleError
-from crm_pipeline.lib.rules.table import Row, RuleTable
+from crm_pipeline.lib.rules.table import Row, RuleTable, refuse_problems
 
 FILE = "identity_floors.csv"
 COLUMNS = ("metric", "least", "most", "note")
@@ -45,13 +44,7 @@ def load_identity_floors(seeds_dir: Path) -> tuple[Floor, ...]:
         RuleError: Lists every problem with its row, column and what to write instead.
     """
     table, floors = _read(seeds_dir)
-    if table.problems:
-        raise RuleError(
-            "the identity floors are refused:\n"
-            + "\n".join(f"  {problem}" for problem in table.problems),
-            where=str(seeds_dir / FILE),
-            remedy="mend the rows named above; `make check` reads them again",
-        )
+    refuse_problems(table.problems, "the identity floors", seeds_dir / FILE)
     return floors
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from crm_pipeline.lib.errors import RuleError
 from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
-from crm_pipeline.lib.rules.table import RuleProblem, RuleTable
+from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
 
 READERS = (read_ladders, read_caps, read_identifier_kinds, read_identity_floors)
 
@@ -44,12 +43,7 @@ def check_rules(seeds_dir: Path, *, channels: Collection[str] | None = None) -> 
         RuleError: Lists all problems with file, row, column and what to write instead.
     """
     problems = validate_rules(seeds_dir, channels=channels)
-    if problems:
-        raise RuleError(
-            "the rule tables are refused:\n" + "\n".join(f"  {problem}" for problem in problems),
-            where=str(seeds_dir),
-            remedy="mend the rows named above; `make check` reads them again",
-        )
+    refuse_problems(problems, "the rule tables", seeds_dir)
 
 
 def _check_channels_exist(table: RuleTable, channels: Collection[str]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crm_pipeline.lib.errors import RuleError
+
 
 @dataclass(frozen=True)
 class RuleProblem:
@@ -33,6 +35,20 @@ class Row:
 
     number: int
     cells: dict[str, str]
+
+
+def refuse_problems(problems: Sequence[RuleProblem], what: str, where: Path) -> None:
+    """Refuses rules with any problem.
+
+    Raises:
+        RuleError: Lists all problems with file, row, column and what to write instead.
+    """
+    if problems:
+        raise RuleError(
+            f"{what} are refused:\n" + "\n".join(f"  {problem}" for problem in problems),
+            where=str(where),
+            remedy="mend the rows named above; `make check` reads them again",
+        )
 
 
 class RuleTable:
