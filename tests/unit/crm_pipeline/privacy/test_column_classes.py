@@ -99,7 +99,7 @@ def test_the_check_command_fails_for_an_unclassified_column(
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("        config: {meta: {pii: sensitive}}\n", "", 1), "utf-8")
     monkeypatch.setattr(cli, "PROJECT", tmp_path)
-    monkeypatch.setattr(cli, "_open", CrmHome)  # without the settings of a home
+    monkeypatch.setattr(cli, "open_home", CrmHome)  # without the settings of a home
     done = CliRunner().invoke(cli.main, ["check"])
     assert done.exit_code == 1
     assert "model dim_customers, column gender: it has no class" in done.output
