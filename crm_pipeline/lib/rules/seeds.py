@@ -13,10 +13,18 @@ from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.ladders import read_ladders
+from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
 from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
 
-READERS = (read_ladders, read_caps, read_identifier_kinds, read_identity_floors)
+READERS = (
+    read_ladders,
+    read_caps,
+    read_identifier_kinds,
+    read_identity_floors,
+    read_lifecycle_rules,
+    read_lifecycle_labels,
+)
 
 
 def validate_rules(

@@ -68,7 +68,20 @@
 
 {# The last day of the month before a date. #}
 {% macro last_day_of_previous_month(day) -%}
-    {{ add_days("cast(date_trunc('month', " ~ day ~ ") as date)", -1) }}
+    {{ add_days(month_start(day), -1) }}
+{%- endmacro %}
+
+{# The first day of the month of `day`, some whole months on (back, when negative). #}
+{% macro month_start(day, months=0) -%}
+    {{ return(adapter.dispatch('month_start')(day, months)) }}
+{%- endmacro %}
+
+{% macro default__month_start(day, months) -%}
+    cast(date_trunc('month', {{ day }}) + interval '{{ months | int }}' month as date)
+{%- endmacro %}
+
+{% macro spark__month_start(day, months) -%}
+    add_months(cast(date_trunc('month', {{ day }}) as date), {{ months | int }})
 {%- endmacro %}
 
 {# A span of whole days of 24 hours, to be added to an instant. #}
