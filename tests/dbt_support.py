@@ -261,6 +261,11 @@ class ParsedDbt:
         failed = [node for node in getattr(done.result, "results", ()) if node.status == "error"]
         assert done.success, failed[0].message if failed else done.exception
 
+    def seed(self, warehouse: Path) -> None:
+        """``dbt seed``: the rule tables."""
+        done = self._invoke(warehouse, {}, "seed")
+        assert done.success, done.exception
+
     def entities_stepped_by(self) -> set[str]:
         """Every entity whose days a stepped table replaces."""
         nodes = self._manifest.nodes.values()
