@@ -49,14 +49,26 @@ def main() -> None:
     type=click.DateTime(formats=["%Y-%m-%d"]),
     help="Business day to build, YYYY-MM-DD; default: the home's rule.",
 )
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="With --as-of a day before the published one: keep its build in past/<day> for reading.",
+)
 def run(
-    home: Path, landing: Path | None, example: str | None, job: str, as_of: datetime | None
+    home: Path,
+    landing: Path | None,
+    example: str | None,
+    job: str,
+    as_of: datetime | None,
+    keep: bool,
 ) -> None:
     """Landing to published warehouse for one business day, then the outreach sensors."""
     from crm_pipeline.run_command import run_once
 
     day = as_of.date().isoformat() if as_of else None
-    run_once(open_home(home), landing=landing, example=example, job=job, as_of=day)
+    if keep and day is None:
+        raise click.UsageError("--keep needs --as-of, the past day to keep")
+    run_once(open_home(home), landing=landing, example=example, job=job, as_of=day, keep=keep)
 
 
 @main.command()

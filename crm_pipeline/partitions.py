@@ -18,6 +18,8 @@ from crm_pipeline.lib.settings import DEFAULT_TIMEZONE, KEY_CHECK, SETTING_NAMES
 FIRST_DAY = "2009-01-01"
 # Marks a run whose tiers become official; a nightly run only shows those on record.
 OFFICIAL = {"crm/official": "true"}
+# Marks a run for the past whose build somebody wants to read.
+KEPT = {"crm/keep_past": "true"}
 # Each day is built as of itself, so a backfill is one run per day.
 ONE_DAY_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 

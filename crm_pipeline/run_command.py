@@ -26,6 +26,7 @@ from crm_pipeline.lib.ingestion.pending import has_files, list_pending
 from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.publish import current_manifest
+from crm_pipeline.lib.publish.manifest import DATABASE
 from crm_pipeline.lib.pull import load_pulls
 from crm_pipeline.lib.recover import ABANDONED_SECONDS, recover
 from crm_pipeline.lib.reporting.summary import summarise
@@ -47,6 +48,7 @@ def run_once(
     example: str | None,
     job: str,
     as_of: str | None,
+    keep: bool = False,
 ) -> None:
     """Landing to published warehouse for one business day, then each journey's sensor once."""
     began = time.perf_counter()
@@ -54,16 +56,23 @@ def run_once(
     settings = settle(home, feeds, landing=landing, example=example)
     say(f"home     {home.root}\nlanding  {settings.landing or home.landing}")
     news = _feeds_with_news(home, feeds, settings)
-    batches = _run(home, settings, news, job=job, as_of=as_of)
+    batches = _run(home, settings, news, job=job, as_of=as_of, keep=keep)
     _tell(home, batches, time.perf_counter() - began)
 
 
 def _run(
-    home: CrmHome, settings: HomeSettings, news: Sequence[FeedSpec], *, job: str, as_of: str | None
+    home: CrmHome,
+    settings: HomeSettings,
+    news: Sequence[FeedSpec],
+    *,
+    job: str,
+    as_of: str | None,
+    keep: bool,
 ) -> dict[str, str]:
     import dagster as dg  # seconds to import
 
     from crm_pipeline.defs.jobs import JUDGED, WAREHOUSE
+    from crm_pipeline.partitions import KEPT
     from crm_pipeline.resources import Deployment
     from crm_pipeline.runner import (
         evaluate_outreach_sensors,
@@ -89,8 +98,9 @@ def _run(
         else:
             _import_ahead("crm_pipeline.lib.scoring.scores")
             # What has landed is in already; the schedule's runs look for themselves.
-            execute(instance, f"{job}_job", partition_key=day, only=WAREHOUSE)
-            _tell_if_past(home, date.fromisoformat(day))
+            tags = KEPT if keep else None
+            execute(instance, f"{job}_job", partition_key=day, tags=tags, only=WAREHOUSE)
+            _tell_if_past(home, date.fromisoformat(day), is_kept=keep)
         return evaluate_outreach_sensors(instance, deployment)
 
 
@@ -99,13 +109,15 @@ def _import_ahead(module: str) -> None:
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
 
 
-def _tell_if_past(home: CrmHome, day: date) -> None:
+def _tell_if_past(home: CrmHome, day: date, *, is_kept: bool) -> None:
     manifest = current_manifest(home)
-    if manifest is not None and manifest.as_of > day:
-        say(
-            f"\n{day} lies before the published {manifest.as_of}: it was built aside and is NOT "
-            "published. To publish earlier days again, use another home."
-        )
+    if manifest is None or manifest.as_of <= day:
+        return
+    say(f"\n{day} lies before the published {manifest.as_of}: it was built aside, NOT published.")
+    if is_kept:
+        say(f"Its build is kept for reading: {home.past / day.isoformat() / DATABASE}")
+    else:
+        say("Add --keep to read its build. To publish earlier days again, use another home.")
 
 
 def settle(

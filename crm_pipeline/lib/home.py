@@ -68,6 +68,11 @@ class CrmHome:
         return self.root / "published"
 
     @property
+    def past(self) -> Path:
+        """Builds of past days that somebody asked for; never current, replaced when asked again."""
+        return self.root / "past"
+
+    @property
     def outbox(self) -> Path:
         return self.root / "outbox"
 
@@ -112,6 +117,7 @@ class CrmHome:
             self.history,
             self.snapshots,
             self.published,
+            self.past,
             self.reports,
             self.models,
             self.data_docs,

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.integration.pipeline_support import PROJECT, manifest, query, result_hash, run
@@ -145,11 +146,20 @@ def test_a_second_run_says_that_nothing_is_new_and_changes_nothing(ran: tuple[Pa
 def test_a_run_for_the_past_publishes_and_sends_nothing(ran: tuple[Path, str]) -> None:
     before = manifest(ran[0])
     outbox = sorted((ran[0] / "outbox").rglob("*"))
-    run(ran[0], "--example", "online_retail", "--as-of", "2011-10-31")
+    printed = run(ran[0], "--example", "online_retail", "--as-of", "2011-10-31", "--keep")
     assert manifest(ran[0]) == before
     assert sorted((ran[0] / "outbox").rglob("*")) == outbox
     assert not list((ran[0] / "history" / "outreach_decisions").glob("as_of=2011-10-31"))
     assert not list((ran[0] / "warehouse").glob("scratch/*.duckdb"))
+    kept = ran[0] / "past" / "2011-10-31" / "crm.duckdb"
+    assert f"kept for reading: {kept}" in printed
+    with duckdb.connect(str(kept), read_only=True) as connection:
+        newest = "select max(business_date), any_value(as_of_date) from marts.fct_orders, ops.build"
+        assert connection.execute(newest).fetchone() == (date(2011, 10, 31), date(2011, 10, 31))
+        customers = "select count(*) from marts.customer_360"
+        (then,) = connection.execute(customers).fetchone() or (0,)
+    assert 0 < then < query(ran[0], customers)[0][0]  # type: ignore[operator]
+    assert [path.name for path in (ran[0] / "past").iterdir()] == ["2011-10-31"]
 
 
 @pytest.mark.requirement("CUS-7")

@@ -15,12 +15,12 @@ from crm_pipeline.lib.dbt_manifest import ensure_manifest
 from crm_pipeline.lib.fingerprint import fingerprint_snapshot
 from crm_pipeline.lib.history import find_slice
 from crm_pipeline.lib.progress import step
-from crm_pipeline.lib.publish import check_build, publish_build
+from crm_pipeline.lib.publish import check_build, keep_past_build, publish_build
 from crm_pipeline.lib.publish.gate import check_day
 from crm_pipeline.lib.warehouse import open_warehouse
 from crm_pipeline.lib.warehouse.plan import read_run_id
 from crm_pipeline.lib.warehouse.sources import describe_inputs
-from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
+from crm_pipeline.partitions import KEPT, ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Clock, Deployment, Warehouse
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
@@ -58,7 +58,8 @@ def published_build(
 ) -> Iterator[object]:
     """One whole build under ``published/current``; the one before stays when the gate fails.
 
-    A run for the past is checked, but never moves ``current``.
+    A run for the past is checked and never moves ``current``; with the tag ``crm/keep_past`` its
+    build is kept in ``past/<day>``.
     """
     home, as_of = deployment.crm_home, date.fromisoformat(context.partition_key)
     plan = warehouse.plan(context.run_id, context.partition_key)
@@ -91,6 +92,17 @@ def published_build(
                 "build_id": manifest.build_id,
             }
         )
+    elif not findings and KEPT.items() <= context.run.tags.items():
+        with step("keep"):
+            kept = keep_past_build(
+                home,
+                plan.path,
+                build_id=f"{as_of:%Y%m%d}-{context.run_id[:8]}",
+                as_of=as_of,
+                created_at=clock.now(),
+                inputs=describe_inputs(snapshot),
+            )
+        yield dg.MaterializeResult(metadata={"build_id": kept.build_id, "kept_in": f"past/{as_of}"})
     else:
         yield dg.MaterializeResult(metadata={"build_id": "not published"})
     yield dg.AssetCheckResult(

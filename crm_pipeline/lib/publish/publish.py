@@ -113,7 +113,46 @@ def publish_build(
     home.published.mkdir(parents=True, exist_ok=True)
     final = home.published / _check_name(build_id)
     building = home.published / f"{BUILDING}{build_id}"
-    draft = Manifest(
+    draft = _draft(final, build_id, as_of, inputs, created_at, versions)
+    manifest = _place_build(warehouse, building, draft, with_result_hash, wait_seconds)
+    failpoint("publish_renamed")
+    _switch(home, final)
+    failpoint("publish_switched")
+    prune_builds(home, now=manifest.created_at)
+    failpoint("publish_pruned")
+    return manifest
+
+
+def keep_past_build(
+    home: CrmHome,
+    warehouse: Path,
+    *,
+    build_id: str,
+    as_of: dt.date,
+    inputs: InputFiles,
+    created_at: dt.datetime,
+    wait_seconds: float = LOCK_WAIT_SECONDS,
+) -> Manifest:
+    """Keeps the build of a past day in ``past/<as_of>``, whole, with the files of a published one.
+
+    ``published`` is not touched. The build of that day that was kept before gives way to this one;
+    who has it open goes on reading it. Arguments and errors are those of ``publish_build``.
+    """
+    home.past.mkdir(parents=True, exist_ok=True)
+    final = home.past / as_of.isoformat()
+    draft = _draft(final, _check_name(build_id), as_of, inputs, created_at, None)
+    return _place_build(warehouse, home.past / f"{BUILDING}{build_id}", draft, False, wait_seconds)
+
+
+def _draft(
+    final: Path,
+    build_id: str,
+    as_of: dt.date,
+    inputs: InputFiles,
+    created_at: dt.datetime,
+    versions: Mapping[str, str] | None,
+) -> Manifest:
+    return Manifest(
         build_id=build_id,
         as_of=as_of,
         created_at=_naive_utc(created_at),
@@ -122,25 +161,26 @@ def publish_build(
         versions={**(versions or {}), **_engine_versions()},
         build_dir=final,
     )
+
+
+def _place_build(
+    warehouse: Path, building: Path, draft: Manifest, with_result_hash: bool, wait_seconds: float
+) -> Manifest:
+    """Writes the build beside its place, makes it durable and renames it into it."""
     shutil.rmtree(building, ignore_errors=True)
     try:
         manifest = _write_build(warehouse, building, draft, with_result_hash, wait_seconds)
         failpoint("publish_written")
         _make_durable(building)
         failpoint("publish_durable")
-        if final.exists():  # a build renamed just before a crash; it was never current
-            shutil.rmtree(final)
-        building.replace(final)
-        fsync_dir(home.published)
+        if draft.build_dir.exists():  # renamed just before a crash, or kept of this day before
+            shutil.rmtree(draft.build_dir)
+        building.replace(draft.build_dir)
+        fsync_dir(building.parent)
     except (OSError, duckdb.Error) as error:
         raise _unwritable(building, error) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    failpoint("publish_renamed")
-    _switch(home, final)
-    failpoint("publish_switched")
-    prune_builds(home, now=manifest.created_at)
-    failpoint("publish_pruned")
     return manifest
 
 
@@ -174,9 +214,11 @@ def prune_builds(home: CrmHome, *, now: dt.datetime) -> list[str]:
 
 def sweep_unfinished(home: CrmHome) -> list[str]:
     """Removes build folders and links that a crash left half made. Call it under the lease."""
-    if not home.published.is_dir():
-        return []
-    left = [*home.published.glob(f"{BUILDING}*"), *home.published.glob(f".{CURRENT}-*")]
+    left = [
+        *home.published.glob(f"{BUILDING}*"),
+        *home.published.glob(f".{CURRENT}-*"),
+        *home.past.glob(f"{BUILDING}*"),
+    ]
     for path in left:
         if path.is_symlink():
             path.unlink()
