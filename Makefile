@@ -26,7 +26,7 @@ SET_HOME = if [ -n "$$CRM_HOME" ]; then home=$$CRM_HOME; \
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Options of run and ui: LANDING=folder  EXAMPLE=name  JOB=nightly|monthly  AS_OF=2011-12-09  PORT=3000"
 	@echo "  CRM_HOME=/abs/path chooses where data is kept; PYTHON=python3.12 chooses the interpreter."
@@ -72,6 +72,10 @@ check: setup ## Lint, types, SQL style, rules and YAML, dbt parse, definitions, 
 		dbt_project/models dbt_project/tests
 	$(BIN)/crm check
 	$(BIN)/python -m crm_pipeline.lib.docs --check
+
+.PHONY: check-rules
+check-rules: setup ## Read the rule tables; prove that each ladder gives everybody one tier (seconds)
+	$(BIN)/crm rules check
 
 .PHONY: docs
 docs: setup ## Write the generated documentation anew

@@ -18,6 +18,7 @@ import click
 from crm_pipeline.home_option import PROJECT, home_option, open_home
 from crm_pipeline.identity_command import identity
 from crm_pipeline.lib.errors import CrmError
+from crm_pipeline.rules_command import rules
 
 DEFAULT_EXAMPLE = "world"
 
@@ -144,6 +145,7 @@ def recover(home: Path) -> None:
 
 
 main.add_command(identity)
+main.add_command(rules)
 
 
 @main.command("hash")

@@ -1,7 +1,8 @@
 """Tier ladders: ``rfm_ladders.csv``.
 
 Add here: what a ladder row may say.
-Not here: how a ladder is applied (dbt, ``int_customers_tiered``).
+Not here: what follows from its limits (``ladder_compiler``), how a ladder is applied (dbt,
+``int_customers_tiered``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from crm_pipeline.lib.rules.table import Row, RuleTable
+from crm_pipeline.lib.rules.ladder_compiler import (
+    Ladder,
+    LadderRule,
+    Limits,
+    spread,
+    tell_shadow,
+)
+from crm_pipeline.lib.rules.table import Row, RuleTable, refuse_problems
 
 FILE = "rfm_ladders.csv"
 LADDERS = ("playbook",)
@@ -51,8 +59,33 @@ def read_ladders(seeds_dir: Path) -> RuleTable:
         _check_limits(table, row)
     if table.rows:
         table.unique("rule_id")
-        _check_ladders(table)
+        _check_priorities(table)
+        if not table.problems:
+            _check_proofs(table)
     return table
+
+
+def load_ladders(path: Path) -> tuple[Ladder, ...]:
+    """The ladders of any file with these columns; names of ladders and tiers are free.
+
+    Raises:
+        RuleError: Lists every problem a row has by itself. What does not hold of a whole ladder is
+            left to its reader.
+    """
+    table = RuleTable(path, COLUMNS)
+    for row in table.rows:
+        _check_limits(table, row)
+        table.whole_number(row, "priority", least=1)
+    if table.rows:
+        table.unique("rule_id")
+    for ladder in () if table.problems else _ladders(table):
+        unplaced = [rule for rule in ladder.rules if rule.priority is None]
+        if unplaced and not ladder.is_literal:
+            what = f"it is empty, but other rules of ladder '{ladder.name}' have one"
+            remedy = "Give every rule of a ladder a priority, or none of them"
+            table.complain(unplaced[0].place, "priority", what, remedy)
+    refuse_problems(table.problems, "the ladders", path)
+    return _ladders(table)
 
 
 def _check_limits(table: RuleTable, row: Row) -> None:
@@ -73,39 +106,64 @@ def _check_limits(table: RuleTable, row: Row) -> None:
         table.complain(row.number, "min_spend_pct", f"{basis} needs a spend limit", remedy)
 
 
-def _check_ladders(table: RuleTable) -> None:
-    """Whole ladders: priorities are unambiguous and the last rule takes everyone who is left."""
-    ladders: dict[str, dict[int, Row]] = defaultdict(dict)
+def _check_priorities(table: RuleTable) -> None:
+    """Every rule has its own place among the rules of its ladder."""
+    first_rows: dict[tuple[str, int], int] = {}
     for row in table.rows:
         priority = table.whole_number(row, "priority", least=1)
         if priority is None:
             if not row.cells["priority"]:
                 table.complain(row.number, "priority", "it is empty", "Write a whole number")
             continue
-        rules = ladders[row.cells["ladder"]]
-        if priority in rules:
-            what = f"{priority} is already in row {rules[priority].number} of this ladder"
+        rule = row.cells["ladder"], priority
+        if rule in first_rows:
+            what = f"{priority} is already in row {first_rows[rule]} of this ladder"
             table.complain(row.number, "priority", what, "Give each rule a priority of its own")
-            continue
-        rules[priority] = row
-    for ladder in LADDERS:
-        rules = ladders[ladder]
-        if rules:
-            _check_catch_all(table, ladder, [rules[priority] for priority in sorted(rules)])
+        first_rows.setdefault(rule, row.number)
 
 
-def _check_catch_all(table: RuleTable, ladder: str, rules: list[Row]) -> None:
-    takes_all = [row for row in rules if _takes_everyone(row)]
-    if not takes_all:
-        what = f"ladder '{ladder}' has no last rule for everyone else, so some get no tier"
-        remedy = "Add a row with the highest priority, spend_basis none and no limit"
-        table.complain(rules[-1].number, "priority", what, remedy)
-    elif takes_all[0] is not rules[-1]:
-        what = "this rule takes everyone, so the rules after it never apply"
-        remedy = "Give it the highest priority of the ladder, or a limit"
-        table.complain(takes_all[0].number, "priority", what, remedy)
+def _check_proofs(table: RuleTable) -> None:
+    """Whole ladders: everyone gets a tier, and no rule is without effect."""
+    for ladder in _ladders(table):
+        last = max(ladder.rules, key=lambda rule: rule.priority or 0)
+        if not ladder.is_total:
+            customers = "; ".join(str(customer) for customer in spread(ladder.gaps, 2))
+            what = (
+                f"ladder '{ladder.name}' gives no tier in {len(ladder.gaps)} of "
+                f"{ladder.cell_count} cells, for example: {customers}"
+            )
+            remedy = "Widen a limit, or add a last rule with spend_basis none and no limit"
+            table.complain(last.place, "priority", what, remedy)
+        for rule, earlier in ladder.dead_rules:
+            remedy = "Give it a smaller priority, or narrow the rules before it"
+            what = f"the rule is never reached: {tell_shadow(earlier)}"
+            table.complain(rule.place, "priority", what, remedy)
 
 
-def _takes_everyone(row: Row) -> bool:
-    limits = [row.cells[f"{side}_{limit}"] for side in ("min", "max") for limit in LIMITS]
-    return row.cells["spend_basis"] == "none" and not any(limits)
+def _ladders(table: RuleTable) -> tuple[Ladder, ...]:
+    rules: dict[str, list[LadderRule]] = defaultdict(list)
+    for row in table.rows:
+        rules[row.cells["ladder"]].append(_rule(row))
+    return tuple(Ladder(name, tuple(found)) for name, found in rules.items())
+
+
+def _rule(row: Row) -> LadderRule:
+    """A row whose cells have been checked."""
+    days, orders, spend = (
+        Limits(_number(row.cells[f"min_{limit}"]), _number(row.cells[f"max_{limit}"]))
+        for limit in LIMITS
+    )
+    return LadderRule(
+        rule_id=row.cells["rule_id"],
+        tier=row.cells["tier"],
+        priority=_number(row.cells["priority"]),
+        days=days,
+        orders=orders,
+        spend_basis=row.cells["spend_basis"],
+        spend=spend,
+        place=row.number,
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None

@@ -59,7 +59,7 @@ def test_the_shipped_rule_tables_have_no_problem() -> None:
         ("playbook,10,core,,7,5,,none,,,,", "rule_id", "it is empty"),
         ("playbook,10,core,,7,5,,none,,,rest,", "rule_id", "'rest' is already in row"),
         ("playbook,90,core,,7,5,,none,,,r1,", "priority", "90 is already in row"),
-        ("playbook,10,core,,,,,none,,,r1,", "priority", "takes everyone"),
+        ("playbook,95,core,,7,5,,none,,,r1,", "priority", "never reached: earlier rules take"),
         ("playbook,10,core,,7,5", "", "6 cells instead of 12"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_ladder_without_a_last_rule_for_everyone_is_refused(seeds: Path) -> No
     write_ladder(seeds, "playbook,10,core,0,7,5,,none,,,r1,", "playbook,20,new,0,7,,1,none,,,r2,")
     [(row_number, column, what)] = told(seeds)
     assert (row_number, column) == (3, "priority")
-    assert "everyone else" in what
+    assert "no tier in 8 of 12 cells, for example: R 0 days, F 2, spent nothing" in what
 
 
 def test_all_problems_are_listed_in_one_error(seeds: Path) -> None:
