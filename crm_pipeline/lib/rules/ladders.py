@@ -18,20 +18,9 @@ from crm_pipeline.lib.rules.ladder_compiler import (
     tell_shadow,
 )
 from crm_pipeline.lib.rules.table import Row, RuleTable, refuse_problems
+from crm_pipeline.lib.rules.tier_labels import labelled_tiers
 
 FILE = "rfm_ladders.csv"
-LADDERS = ("playbook",)
-TIERS = (
-    "core",
-    "core_potential",
-    "potential",
-    "new",
-    "dormant",
-    "high_value_loyal",
-    "high_potential_growth",
-    "general_value",
-    "churn_risk",
-)
 BASES = ("percentile", "mean", "none")
 LIMITS = ("days_since_last_order", "order_count", "spend_pct")
 COLUMNS = (
@@ -53,9 +42,12 @@ COLUMNS = (
 def read_ladders(seeds_dir: Path) -> RuleTable:
     """The ladder table with every problem in it."""
     table = RuleTable(seeds_dir / FILE, COLUMNS)
+    tiers = labelled_tiers(seeds_dir)
     for row in table.rows:
-        table.one_of(row, "ladder", LADDERS)
-        table.one_of(row, "tier", TIERS)
+        if tiers:  # else the table of tiers has problems of its own
+            ladder = table.one_of(row, "ladder", tuple(tiers))
+            if ladder is not None:
+                table.one_of(row, "tier", tiers[ladder])
         _check_limits(table, row)
     if table.rows:
         table.unique("rule_id")

@@ -16,6 +16,7 @@ from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
 from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
+from crm_pipeline.lib.rules.tier_labels import read_tier_labels
 
 READERS = (
     read_ladders,
@@ -24,6 +25,7 @@ READERS = (
     read_identity_floors,
     read_lifecycle_rules,
     read_lifecycle_labels,
+    read_tier_labels,
 )
 
 

@@ -103,6 +103,16 @@ class RuleTable:
             else:
                 first_rows[text] = row.number
 
+    def unique_together(self, *columns: str) -> None:
+        """Complains about the second and later rows with the same values in all these columns."""
+        first_rows: dict[tuple[str, ...], int] = {}
+        for row in self.rows:
+            values = tuple(row.cells[column] for column in columns)
+            if values in first_rows:
+                what = f"'{' '.join(values)}' is already in row {first_rows[values]}"
+                self.complain(row.number, columns[-1], what, "Keep one of the two")
+            first_rows.setdefault(values, row.number)
+
     def _read(self, path: Path, columns: Sequence[str]) -> list[Row]:
         try:
             text = path.read_text(encoding="utf-8-sig")
