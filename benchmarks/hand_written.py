@@ -508,6 +508,13 @@ select
     days_since_last_order,
     order_count_in_window,
     spend_amount_in_window,
+    case
+        when orders = 0 or spend is null then null
+        when buyer_count = 1 then 100::double
+        else ratio(100 * (buyer_count - rank() over (
+            partition by orders > 0 and spend is not null order by spend desc
+        )), buyer_count - 1)
+    end as spend_percentile,
     order_count,
     cents(net) as spend_amount,
     'GBP' as currency,

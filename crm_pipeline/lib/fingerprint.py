@@ -73,8 +73,8 @@ def _digest(
     settings: HomeSettings,
     as_of: date,
 ) -> str:
-    ladder = os.environ.get("CRM_DBT_LADDER", "")
-    said = f"{as_of} {settings.timezone} {settings.currency} {ladder} {settings.keys.check}"
+    chosen = " ".join(os.environ.get(f"CRM_DBT_{name}", "") for name in ("LADDER", "INDUSTRY"))
+    said = f"{as_of} {settings.timezone} {settings.currency} {chosen} {settings.keys.check}"
     digest = hashlib.sha256(said.encode())
     digest.update(digest_project(PROJECT / "dbt_project").encode())
     for package in ("crm_pipeline", "ml"):

@@ -24,6 +24,7 @@
         'business_timezone': ('^[A-Za-z0-9_+/-]+$', 'a zone name like Asia/Shanghai'),
         'reporting_currency': ('^[A-Z]{3}$', 'a currency code like CNY'),
         'ladder': ('^[a-z0-9_]+$', 'the name of a ladder in seeds/rfm_ladders.csv'),
+        'industry': ('^[a-z0-9_]*$', 'the name of an industry in seeds/spend_benchmarks.csv, or nothing'),
     } %}
     {% for name, rule in patterns.items() %}
         {% if not modules.re.match(rule[0], setting(name)) %}

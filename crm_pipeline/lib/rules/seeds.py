@@ -14,12 +14,15 @@ from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
+from crm_pipeline.lib.rules.spend_benchmarks import read_spend_benchmarks
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
 from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
 from crm_pipeline.lib.rules.tier_labels import read_tier_labels
 
 READERS = (
     read_ladders,
+    read_tier_labels,
+    read_spend_benchmarks,
     read_caps,
     read_identifier_kinds,
     read_identity_floors,

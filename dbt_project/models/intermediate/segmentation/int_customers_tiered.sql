@@ -1,13 +1,44 @@
 with
 
-customers as (
+benchmarks as (
+
+    {{ benchmarks_in_force() }}
+
+),
+
+benchmark_bases as (
+
+    select distinct
+        comparison_base,
+        category_name
+    from benchmarks
+
+),
+
+favourites as (
 
     select
         customer_id,
-        days_since_last_order,
-        order_count_in_window,
-        {{ half_even('net_exact_amount_in_window') }} as spend_amount_in_window
-    from {{ ref('int_customer_orders') }}
+        top_category_name
+    from {{ ref('int_customer_favourites') }}
+
+),
+
+-- The benchmark of the category the customer spends most on, else of the whole industry, else the own base.
+customers as (
+
+    select
+        orders.customer_id,
+        orders.days_since_last_order,
+        orders.order_count_in_window,
+        {{ half_even('orders.net_exact_amount_in_window') }} as spend_amount_in_window,
+        coalesce(
+            by_category.comparison_base, by_industry.comparison_base, 'own_base'
+        ) as comparison_base
+    from {{ ref('int_customer_orders') }} as orders
+    left join favourites on orders.customer_id = favourites.customer_id
+    left join benchmark_bases as by_category on favourites.top_category_name = by_category.category_name
+    left join benchmark_bases as by_industry on by_industry.category_name is null
 
 ),
 
@@ -19,100 +50,8 @@ rules as (
 
 ),
 
--- M is compared with the customers who ordered in the window; the others would pull every limit to 0.
-buyers as (
+{{ ladder_limits() }},
 
-    select
-        spend_amount_in_window,
-        row_number() over (order by spend_amount_in_window, customer_id) as spend_place
-    from customers
-    where order_count_in_window > 0 and spend_amount_in_window is not null
-
-),
-
-base as (
-
-    select
-        count(*) as buyer_count,
-        sum(spend_amount_in_window) as total_amount
-    from buyers
-
-),
-
-percentiles as (
-
-    select min_spend_pct as spend_pct
-    from rules
-    where spend_basis = 'percentile'
-
-    union distinct
-
-    select max_spend_pct
-    from rules
-    where spend_basis = 'percentile'
-
-),
-
--- Position p * (n - 1) between the ordered spends, as quantile_cont does, but in whole numbers.
-positions as (
-
-    select
-        percentiles.spend_pct,
-        base.buyer_count,
-        percentiles.spend_pct * (base.buyer_count - 1) as position_hundredths,
-        percentiles.spend_pct * (base.buyer_count - 1) % 100 as fraction_hundredths
-    from percentiles
-    cross join base
-    where percentiles.spend_pct is not null and base.buyer_count > 0
-
-),
-
--- Hundredfold, so that no limit is ever rounded.
-percentile_limits as (
-
-    select
-        positions.spend_pct,
-        lower_buyers.spend_amount_in_window * (100 - positions.fraction_hundredths)
-        + upper_buyers.spend_amount_in_window * positions.fraction_hundredths as hundredfold_amount
-    from positions
-    inner join buyers as lower_buyers
-        on
-            lower_buyers.spend_place
-            = cast((positions.position_hundredths - positions.fraction_hundredths) / 100 as bigint) + 1
-    inner join buyers as upper_buyers
-        on
-            upper_buyers.spend_place
-            = least(
-                cast((positions.position_hundredths - positions.fraction_hundredths) / 100 as bigint) + 2,
-                positions.buyer_count
-            )
-
-),
-
-limits as (
-
-    select
-        rules.*,
-        case rules.spend_basis
-            when 'percentile' then 100
-            when 'mean' then base.buyer_count * 100
-        end as spend_factor,
-        case rules.spend_basis
-            when 'percentile' then lower_limits.hundredfold_amount
-            when 'mean' then base.total_amount * rules.min_spend_pct
-        end as min_amount_by_factor,
-        case rules.spend_basis
-            when 'percentile' then upper_limits.hundredfold_amount
-            when 'mean' then base.total_amount * rules.max_spend_pct
-        end as max_amount_by_factor
-    from rules
-    cross join base
-    left join percentile_limits as lower_limits on rules.min_spend_pct = lower_limits.spend_pct
-    left join percentile_limits as upper_limits on rules.max_spend_pct = upper_limits.spend_pct
-
-),
-
--- A limit on spend is never met by someone who spent nothing: all-refunded customers are no top customers.
 matches as (
 
     select
@@ -121,31 +60,25 @@ matches as (
     from customers
     inner join limits
         on
-            customers.days_since_last_order >= coalesce(limits.min_days_since_last_order, 0)
-            and (
-                limits.max_days_since_last_order is null
-                or customers.days_since_last_order <= limits.max_days_since_last_order
-            )
-            and customers.order_count_in_window >= coalesce(limits.min_order_count, 0)
-            and (
-                limits.max_order_count is null
-                or customers.order_count_in_window <= limits.max_order_count
-            )
-            and (
-                limits.spend_basis = 'none'
-                or (
-                    customers.spend_amount_in_window > 0
-                    and (
-                        limits.min_spend_pct is null
-                        or customers.spend_amount_in_window * limits.spend_factor >= limits.min_amount_by_factor
-                    )
-                    and (
-                        limits.max_spend_pct is null
-                        or customers.spend_amount_in_window * limits.spend_factor <= limits.max_amount_by_factor
-                    )
-                )
-            )
+            {{ customer_meets_limits() }}
     group by customers.customer_id
+
+),
+
+-- Per cent of the other buyers who spent as much or less: P80 is met from 80 on, and equal spends are equal.
+places as (
+
+    select
+        customer_id,
+        case
+            when count(*) over () = 1 then cast(100 as double)
+            else {{ ratio(
+                '100 * (count(*) over () - rank() over (order by spend_amount_in_window desc))',
+                '(count(*) over () - 1)'
+            ) }}
+        end as spend_percentile
+    from customers
+    where order_count_in_window > 0 and spend_amount_in_window is not null
 
 ),
 
@@ -156,13 +89,16 @@ final as (
         customers.days_since_last_order,
         customers.order_count_in_window,
         customers.spend_amount_in_window,
+        places.spend_percentile,
         rules.tier as rfm_tier,
         rules.ladder,
         rules.rule_id as tier_rule_id,
-        rules.spend_basis
+        rules.spend_basis,
+        customers.comparison_base
     from customers
     inner join matches on customers.customer_id = matches.customer_id
     inner join rules on matches.priority = rules.priority
+    left join places on customers.customer_id = places.customer_id
 
 )
 
