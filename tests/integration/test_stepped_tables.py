@@ -37,6 +37,7 @@ COMPARED = (
     "marts.fct_events_daily",
     "marts.fct_sessions",
     "marts.fct_cart_days",
+    "marts.fct_product_days",
     "marts.fct_favourite_days",
     "marts.fct_live_days",
     "marts.fct_community_days",

@@ -17,17 +17,19 @@ from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecyc
 from crm_pipeline.lib.rules.spend_benchmarks import read_spend_benchmarks
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
 from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
+from crm_pipeline.lib.rules.tag_rules import read_industry_packs, read_tag_rules
 from crm_pipeline.lib.rules.tier_labels import read_tier_labels
 
 READERS = (
-    read_ladders,
-    read_tier_labels,
-    read_spend_benchmarks,
     read_caps,
     read_identifier_kinds,
     read_identity_floors,
-    read_lifecycle_rules,
+    read_industry_packs,
+    read_ladders,
     read_lifecycle_labels,
+    read_lifecycle_rules,
+    read_spend_benchmarks,
+    read_tag_rules,
     read_tier_labels,
 )
 

@@ -106,3 +106,8 @@
 {% macro spark__slot_of(instant, minutes) -%}
     cast(floor(unix_micros({{ instant }}) / {{ minutes * 60 * 1000000 }}) as bigint)
 {%- endmacro %}
+
+{# The first day of a year given as a number. #}
+{% macro first_of_year(year) -%}
+    cast(concat(cast({{ year }} as varchar), '-01-01') as date)
+{%- endmacro %}

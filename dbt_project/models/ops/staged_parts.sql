@@ -4,7 +4,7 @@
 -- depends_on: {{ ref('stg_order_lines') }}, {{ ref('stg_orders') }}, {{ ref('stg_refunds') }}
 -- depends_on: {{ ref('fct_sessions') }}, {{ ref('fct_events_daily') }}, {{ ref('fct_cart_days') }}
 -- depends_on: {{ ref('fct_favourite_days') }}, {{ ref('fct_live_days') }}, {{ ref('fct_community_days') }}
--- depends_on: {{ ref('int_account_touches') }}, {{ ref('int_event_touches') }}
+-- depends_on: {{ ref('int_account_touches') }}, {{ ref('int_event_touches') }}, {{ ref('fct_product_days') }}
 
 -- Written when every stepped table is done: from here on these parts count as staged.
 {{ check_chain_is_complete() }}
