@@ -11,12 +11,7 @@ all, and nothing of it stays.
 from __future__ import annotations
 
 import datetime as dt
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -26,16 +21,14 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from crm_pipeline.lib.dbt_manifest import PARSED
-from crm_pipeline.lib.errors import WarehouseError
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.identity.customers import read_placed_accounts
 from crm_pipeline.lib.identity.ids import preview_customer_ids
 from crm_pipeline.lib.identity.overrides import OVERRIDE_SCHEMA, Override, standing_overrides
 from crm_pipeline.lib.identity.resolution import resolve_accounts
 from crm_pipeline.lib.identity.why import tell_reason
-from crm_pipeline.lib.warehouse import hold_lease, open_warehouse, replace_table
-from crm_pipeline.lib.warehouse.plan import SCRATCH, read_as_of
+from crm_pipeline.lib.warehouse import open_warehouse, replace_table
+from crm_pipeline.lib.warehouse.preview import copy_warehouse, run_dbt_in_copy
 from ml.identity import IdentifierKind
 from ml.identity.semantics import OVERRIDE_KIND
 
@@ -43,7 +36,6 @@ __all__ = ["CustomerFigures", "MergePreview", "preview_overrides"]
 
 # From the customer to the tier and no further: nothing is scored, decided or published.
 MODELS = "source_customers+,+int_customers_tiered"
-LEASE_SECONDS = 60.0
 
 _FIGURES = """
 select
@@ -118,14 +110,7 @@ def preview_overrides(
         WarehouseError: there is no build to start from.
     """
     overrides = _together(standing_overrides(ledger), proposed)
-    with _copy_of(home) as copy:
-        as_of = read_as_of(copy)
-        if as_of is None:
-            raise WarehouseError(
-                "there is no build to preview in",
-                where=str(home.warehouse),
-                remedy="run `crm run`",
-            )
+    with copy_warehouse(home, holder="preview of decisions") as (copy, as_of):
         with open_warehouse(copy) as connection:
             before = _read_figures(connection)
             resolve_accounts(connection, kinds, overrides)
@@ -165,44 +150,10 @@ def dbt_runner(project: Path, settings: Mapping[str, str]) -> Callable[[Path, dt
     """
 
     def run(warehouse: Path, as_of: dt.date) -> None:
-        work = warehouse.parent
-        command = [
-            str(Path(sys.executable).with_name("crm-dbt")),
-            *("run", "--quiet", "--select", MODELS),
-            *("--project-dir", str(project), "--profiles-dir", str(project)),
-            *("--target-path", str(work / "target"), "--log-path", str(work / "logs")),
-        ]
-        told = {"CRM_WAREHOUSE_PATH": str(warehouse), "CRM_DBT_AS_OF_DATE": as_of.isoformat()}
-        done = subprocess.run(
-            command, env={**os.environ, **settings, **told}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise WarehouseError(
-                f"dbt could not build the preview:\n{done.stdout[-2000:]}{done.stderr[-1000:]}",
-                remedy="run `crm run` first; the warehouse may be older than the models",
-            )
+        chosen = ("run", "--select", MODELS)
+        run_dbt_in_copy(warehouse, as_of, chosen, project=project, told=settings)
 
     return run
-
-
-@contextmanager
-def _copy_of(home: CrmHome) -> Iterator[Path]:
-    """The warehouse file in a folder of its own; no run starts before it is done with."""
-    folder = home.warehouse_dir / SCRATCH / f"preview_{os.getpid()}"
-    with hold_lease(home, holder="preview of decisions", wait_seconds=LEASE_SECONDS):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            for path in home.warehouse_dir.glob(f"{home.warehouse.name}*"):  # with its WAL
-                shutil.copyfile(path, folder / path.name)
-            parsed = home.dagster / "dbt" / PARSED
-            if parsed.exists():
-                (folder / "target").mkdir()
-                shutil.copyfile(parsed, folder / "target" / PARSED)
-            yield folder / home.warehouse.name
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _together(standing: pa.Table, proposed: Sequence[Override]) -> pa.Table:
