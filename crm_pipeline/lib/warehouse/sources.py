@@ -146,6 +146,16 @@ PYTHON_TABLES = {
         "model_version": "varchar",
         "scored_at": "timestamp",
     },
+    "scores.customer_clusters": {
+        "customer_id": "varchar",
+        "as_of_date": "date",
+        "cluster_number": "integer",
+        "cluster_name": "varchar",
+        "distance": "double",
+        "model_version": "varchar",
+        "fitted_as_of_date": "date",
+        "scored_at": "timestamp",
+    },
 }
 
 
