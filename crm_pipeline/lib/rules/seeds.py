@@ -12,6 +12,7 @@ from pathlib import Path
 from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
+from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.spend_benchmarks import read_spend_benchmarks
@@ -25,6 +26,7 @@ READERS = (
     read_identifier_kinds,
     read_identity_floors,
     read_industry_packs,
+    read_intent_lexicon,
     read_ladders,
     read_lifecycle_labels,
     read_lifecycle_rules,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
 from crm_pipeline.lib.rules.table import Row, RuleTable
 
 FILE = "tag_rules.csv"
@@ -67,6 +68,7 @@ def read_tag_rules(seeds_dir: Path) -> RuleTable:
         table.unique("rule_id")
         _check_tags_agree(table)
         _check_other_tags(table)
+        _check_intents(table, read_intent_lexicon(seeds_dir))
     return table
 
 
@@ -198,6 +200,16 @@ def _check_other_tags(table: RuleTable) -> None:
             table.complain(row.number, "requires_tag", what, "Build on a tag that stands alone")
         for name in row.cells["replaces"].split():
             _check_replaced(table, row, name, replaced)
+
+
+def _check_intents(table: RuleTable, lexicon: RuleTable) -> None:
+    known = {row.cells["intent"] for row in lexicon.rows}
+    for row in table.rows:
+        if row.cells["rule_kind"] == "text_intent":
+            for name in sorted(set(filter(None, row.cells["match_text"].split("|"))) - known):
+                what = f"the lexicon knows no intent '{name}'"
+                remedy = f"Write one of {', '.join(sorted(known))}"
+                table.complain(row.number, "match_text", what, remedy)
 
 
 def _check_replaced(

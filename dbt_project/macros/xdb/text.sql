@@ -18,3 +18,29 @@
     coalesce(position('{{ separator }}' || {{ word }} || '{{ separator }}'
     in '{{ separator }}' || {{ list }} || '{{ separator }}') > 0, false)
 {%- endmacro %}
+
+{# The text without anything a regular expression matches; without an expression the text itself. #}
+{% macro without_pattern(text, pattern) -%}
+    {{ return(adapter.dispatch('without_pattern')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__without_pattern(text, pattern) -%}
+    case when {{ pattern }} is null then {{ text }} else regexp_replace({{ text }}, {{ pattern }}, ' ', 'g') end
+{%- endmacro %}
+
+{% macro spark__without_pattern(text, pattern) -%}
+    case when {{ pattern }} is null then {{ text }} else regexp_replace({{ text }}, {{ pattern }}, ' ') end
+{%- endmacro %}
+
+{# The texts of a group as one, in the order of a key, with a separator (SQL) between them. #}
+{% macro joined_texts(text, separator, order_by) -%}
+    {{ return(adapter.dispatch('joined_texts')(text, separator, order_by)) }}
+{%- endmacro %}
+
+{% macro default__joined_texts(text, separator, order_by) -%}
+    string_agg({{ text }}, {{ separator }} order by {{ order_by }})
+{%- endmacro %}
+
+{% macro spark__joined_texts(text, separator, order_by) -%}
+    listagg({{ text }}, {{ separator }}) within group (order by {{ order_by }})
+{%- endmacro %}

@@ -26,6 +26,8 @@ reviews as (select * from {{ ref('stg_reviews') }}),
 
 contact_tags as (select * from {{ ref('stg_contact_tags') }}),
 
+text_intents as (select * from {{ ref('int_text_intents') }}),
+
 -- The header knows best whose order it is; a header alone says that something was bought.
 purchases as (
 
@@ -78,6 +80,8 @@ signals as (
     {{ tag_signal('tickets', 'ticket_opened', 'opened_at', subject='ticket_kind') }}
     union all
     {{ tag_signal('reviews', 'review_written', 'reviewed_at', subject='cast(rating as varchar)') }}
+    union all
+    {{ tag_signal('text_intents', 'text_intent', 'written_at', subject='intent', detail='pattern_id') }}
     union all
     {{ tag_signal('contact_tags', 'guide_tag', 'occurred_at', subject='tag_name', condition="action = 'added'") }}
     union all

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
 from crm_pipeline.lib.rules.table import RuleProblem
 from crm_pipeline.lib.rules.tag_rules import (
     COLUMNS,
@@ -45,6 +46,7 @@ NOTE: Cells = {
     "rule_id": "note", "tag": "noted", "tag_kind": "scene", "rule_kind": "guide_tag",
     "signal": "guide_tag", "match_text": "宝妈|宝爸", "name_zh": "宝妈", "name_en": "Parent",
 }  # fmt: skip
+WORDS = NOTE | {"rule_kind": "text_intent", "signal": "text_intent", "match_text": "newborn"}
 AGE: Cells = {
     "rule_id": "age", "tag": "silver", "tag_kind": "scene", "rule_kind": "profile",
     "signal": "birth_year", "age_from": "60", "name_zh": "银发", "name_en": "Silver",
@@ -53,7 +55,8 @@ AGE: Cells = {
 
 @pytest.fixture
 def seeds(tmp_path: Path) -> Path:
-    shutil.copy(SEEDS / "industry_packs.csv", tmp_path)
+    for name in ("industry_packs.csv", "intent_lexicon.csv"):
+        shutil.copy(SEEDS / name, tmp_path)
     return tmp_path
 
 
@@ -112,6 +115,7 @@ def test_rules_of_every_kind_pass(seeds: Path) -> None:
         (VISIT, {"without_purchase_of": "product"}, "without_purchase_of", "has no product"),
         (NOTE, {"match_text": ""}, "match_text", "it is empty"),
         (NOTE, {"min_count": "2"}, "min_count", "never used"),
+        (WORDS, {"match_text": "宝妈"}, "match_text", "no intent '宝妈'"),
         (AGE, {"age_from": ""}, "age_from", "needs an age"),
         (AGE, {"age_to": "50"}, "age_from", "60 is above age_to 50"),
         (AGE, {"ttl_days": "5"}, "ttl_days", "never used"),
@@ -166,3 +170,35 @@ def test_an_industry_is_switched_by_true_and_false_only(seeds: Path) -> None:
     (seeds / "industry_packs.csv").write_text(text, encoding="utf-8")
     [problem] = read_industry_packs(seeds).problems
     assert (problem.row_number, problem.column) == (2, "is_enabled")
+
+
+@pytest.mark.requirement("CUS-9")
+@pytest.mark.parametrize(
+    ("row", "column", "what"),
+    [
+        ("p1,eco,环保(,false,zh,", "pattern", "no regular expression"),
+        ("p1,eco,,false,zh,", "pattern", "in every text"),
+        ("p1,eco,环?,false,zh,", "pattern", "in every text"),
+        ("p1,eco,(?<!不)环保,false,zh,", "pattern", "not every database"),
+        ("p1,eco,ECO,false,en,", "pattern", "capitals"),
+        ("p1,eco,环保,no,zh,", "is_negation", "'no' is not known"),
+        ("p1,eco,环保,false,de,", "language", "'de' is not known"),
+        ("P 1,eco,环保,false,zh,", "pattern_id", "is no name"),
+        ("p1,,环保,false,zh,", "intent", "it is empty"),
+        ("p1,green,不环保,true,zh,", "intent", "only negations"),
+        ("first,eco,环保,false,zh,", "pattern_id", "already in row 2"),
+    ],
+)
+def test_a_bad_pattern_is_told_with_row_column_and_remedy(
+    tmp_path: Path, row: str, column: str, what: str
+) -> None:
+    text = f"pattern_id,intent,pattern,is_negation,language,note\nfirst,eco,绿色,false,zh,\n{row}\n"
+    (tmp_path / "intent_lexicon.csv").write_text(text, encoding="utf-8")
+    [problem] = read_intent_lexicon(tmp_path).problems
+    assert (problem.file, problem.row_number, problem.column) == ("intent_lexicon.csv", 3, column)
+    assert what in problem.what
+    assert problem.remedy
+
+
+def test_the_shipped_lexicon_has_no_problem() -> None:
+    assert [str(problem) for problem in read_intent_lexicon(SEEDS).problems] == []
