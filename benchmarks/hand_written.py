@@ -534,7 +534,12 @@ from ruled;
 
 create table marts.tier_history (
     customer_id varchar, valid_from date, valid_until date, rfm_tier varchar,
-    previous_rfm_tier varchar, ladder varchar, reason varchar
+    previous_rfm_tier varchar, direction varchar, ladder varchar, reason varchar
+);
+
+create table marts.tier_transitions (
+    month_end date, ladder varchar, from_tier varchar, to_tier varchar, direction varchar,
+    customer_count bigint, share_pct double
 );
 """
 

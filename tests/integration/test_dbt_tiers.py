@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests import dbt_support
@@ -49,24 +51,26 @@ def shop() -> list[Delivery]:
 
 
 @pytest.fixture(scope="module")
-def rebuild(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The shop built whole once; the function builds what depends on tiers anew, and its tests."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop built whole, with the data tests of the project passed."""
     work = tmp_path_factory.mktemp("dbt_tiers")
     warehouse = work / "crm.duckdb"
     dbt_support.create_sources(warehouse)
     dbt_support.deliver(warehouse, shop())
     dbt_support.identify_every_account(warehouse)
     dbt_support.build(warehouse, work, "--exclude-resource-type", "unit_test")
-
-    def again(**variables: Any) -> Path:
-        dbt_support.build(warehouse, work, *TIERED, **variables)
-        return warehouse
-
-    return again
+    return warehouse
 
 
-def tiers(warehouse: Path, table: str = "marts.rfm_tiers") -> dict[str, str]:
-    rows = dbt_support.read(warehouse, f"select customer_id, rfm_tier from {table}")
+@pytest.fixture
+def months(built: Path, tmp_path: Path) -> Months:
+    """A copy of the shop in which a test makes every month end itself."""
+    shutil.copy(built, tmp_path / "crm.duckdb")
+    return Months(tmp_path / "crm.duckdb", dbt_support.ParsedDbt(tmp_path / "parsed"))
+
+
+def tiers(warehouse: Path) -> dict[str, str]:
+    rows = dbt_support.read(warehouse, "select customer_id, rfm_tier from marts.rfm_tiers")
     return {row["customer_id"].removeprefix("c-shop-"): row["rfm_tier"] for row in rows}
 
 
@@ -82,14 +86,175 @@ PRESETS = {
 @pytest.mark.requirement("CUS-5")
 @pytest.mark.parametrize("ladder", PRESETS)
 def test_a_run_with_each_preset_gives_everybody_a_tier_of_that_ladder(
-    rebuild: Callable[..., Path], ladder: str
+    built: Path, tmp_path: Path, ladder: str
 ) -> None:
-    warehouse = rebuild(ladder=ladder)
+    warehouse = tmp_path / "crm.duckdb"
+    shutil.copy(built, warehouse)
+    dbt_support.build(warehouse, tmp_path, *TIERED, ladder=ladder)
     assert tiers(warehouse) == dict(zip(accounts(), PRESETS[ladder].split(), strict=True))
     names = dbt_support.read(warehouse, "select distinct ladder from marts.rfm_tiers")
     assert names == [{"ladder": ladder}]
 
 
 def accounts() -> Sequence[str]:
-    speaking = [line["source_customer_id"] for line in shop()[0].records]
-    return [*dict.fromkeys(speaking), "visitor"]
+    ordering = [line["source_customer_id"] for line in shop()[0].records]
+    return [*dict.fromkeys(ordering), "visitor"]
+
+
+@pytest.mark.requirement("CUS-4")
+def test_an_industry_is_compared_with_its_benchmark_and_one_without_figures_is_refused(
+    built: Path, tmp_path: Path
+) -> None:
+    warehouse = tmp_path / "crm.duckdb"
+    shutil.copy(built, warehouse)
+    dbt_support.build(warehouse, tmp_path, *TIERED, industry="example_beauty")
+    bases = dbt_support.read(warehouse, "select distinct comparison_base from marts.rfm_tiers")
+    assert bases == [{"comparison_base": "benchmark:example_beauty"}]
+    # 1000 reaches its P80 of 990, and 950 its P60 of 480, which is the own P60 no longer.
+    assert tiers(warehouse)["often_much"] == "core"
+    check = "assert_the_named_industry_has_benchmarks"
+    settings = {"business_timezone": "Asia/Shanghai", "as_of_date": str(JUNE)}
+    for industry, currency in (("no_such_industry", "CNY"), ("example_beauty", "GBP")):
+        done = dbt_support.run_dbt(
+            warehouse, tmp_path, "test", "--select", check,
+            industry=industry, reporting_currency=currency, **settings,
+        )  # fmt: skip
+        assert done.returncode != 0
+        assert check in done.stdout
+
+
+class Months:
+    """Month ends one after the other: who is how recent, which tier is proposed and recorded."""
+
+    def __init__(self, warehouse: Path, dbt: dbt_support.ParsedDbt) -> None:
+        self.warehouse = warehouse
+        self._dbt = dbt
+
+    def close(self, day: str, recency: Mapping[str, int]) -> dict[str, tuple[str, str, str]]:
+        """Records a month end; by customer the exact tier, the official one and its reason."""
+        rows = ", ".join(f"('{name}', {days}, 5, 100)" for name, days in recency.items())
+        with duckdb.connect(str(self.warehouse)) as connection:
+            connection.execute(
+                "create or replace table intermediate.int_customer_orders as "
+                f"select * from (values {rows}) as rows (customer_id, days_since_last_order, "
+                "order_count_in_window, net_exact_amount_in_window)"
+            )
+        self.run(day, "int_customers_tiered", "int_official_tiers_proposed")
+        with duckdb.connect(str(self.warehouse)) as connection:
+            proposed = connection.execute(
+                "select customer_id, tiered.rfm_tier, official.rfm_tier, official.reason "
+                "from intermediate.int_official_tiers_proposed as official "
+                "inner join intermediate.int_customers_tiered as tiered using (customer_id)"
+            ).fetchall()
+        self.record(day, {name: (official, why) for name, _, official, why in proposed})
+        return {name: (exact, official, why) for name, exact, official, why in proposed}
+
+    def record(self, day: str, official: Mapping[str, tuple[str, str]]) -> None:
+        """Puts tiers on record as the monthly job does."""
+        dbt_support.insert(self.warehouse, "history.official_rfm_tiers", [
+            {"as_of_date": day, "customer_id": name, "rfm_tier": tier, "ladder": "playbook",
+             "reason": why}
+            for name, (tier, why) in official.items()
+        ])  # fmt: skip
+
+    def run(self, day: str, *models: str) -> None:
+        self._dbt.run(self.warehouse, "--select", *models, as_of=day)
+
+
+MONTH_ENDS = ("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31", "2024-06-30")
+
+
+def flaps(tiers_by_month: Sequence[str]) -> int:
+    """How often a tier is left for one month and taken again."""
+    windows = zip(tiers_by_month, tiers_by_month[1:], tiers_by_month[2:], strict=False)
+    return sum(first == last != middle for first, middle, last in windows)
+
+
+@pytest.mark.requirement("CUS-7")
+def test_hysteresis_keeps_a_borderline_customer_from_flapping(months: Months) -> None:
+    """The last order lies 6 to 9 days before each month end; core ends at 7."""
+    exact, official, reasons = zip(
+        *(
+            months.close(day, {"edge": days, "other": 100})["edge"]
+            for day, days in zip(MONTH_ENDS, (6, 9, 7, 8, 6, 9), strict=True)
+        ),
+        strict=True,
+    )
+    assert flaps(exact) > 0, "the ladder alone flaps"
+    assert official == ("core",) * 6
+    assert flaps(official) == 0
+    assert reasons == ("playbook_core", "kept_within_margin") * 3
+    months.run(MONTH_ENDS[-1], "int_official_tier_steps", "tier_history", "tier_transitions")
+    history = dbt_support.read(
+        months.warehouse,
+        "select valid_from, valid_until, rfm_tier, direction, reason from marts.tier_history "
+        "where customer_id = 'edge'",
+    )
+    assert [tuple(row.values()) for row in history] == [
+        (date(2024, 1, 31), None, "core", "entered", "playbook_core")
+    ]
+
+
+@pytest.mark.requirement("CUS-7")
+def test_tiers_rise_at_once_fall_beyond_the_margin_and_every_move_is_told(months: Months) -> None:
+    moves = {"riser": (100, 3, 3), "faller": (3, 60, 200), "steady": (3, 3, 3)}
+    for place, day in enumerate(MONTH_ENDS[:3]):
+        months.close(day, {name: days[place] for name, days in moves.items()})
+    models = ("int_official_tier_steps", "tier_history", "tier_transitions")
+    months.run(MONTH_ENDS[2], *models)
+    history = dbt_support.read(
+        months.warehouse,
+        "select customer_id, previous_rfm_tier, rfm_tier, direction, reason "
+        "from marts.tier_history order by customer_id, valid_from",
+    )
+    assert [tuple(row.values()) for row in history] == [
+        ("faller", None, "core", "entered", "playbook_core"),
+        ("faller", "core", "high_value_loyal", "down", "playbook_high_value_loyal"),
+        ("faller", "high_value_loyal", "dormant", "down", "playbook_dormant"),
+        ("riser", None, "dormant", "entered", "playbook_dormant"),
+        ("riser", "dormant", "core", "up", "playbook_core"),
+        ("steady", None, "core", "entered", "playbook_core"),
+    ]
+    transitions = dbt_support.read(
+        months.warehouse,
+        "from marts.tier_transitions where month_end < '2024-03-31' "
+        "order by month_end, from_tier, to_tier",
+    )
+    assert [tuple(row.values()) for row in transitions] == [
+        (date(2024, 1, 31), "playbook", "none", "core", "entered", 2, pytest.approx(200 / 3)),
+        (date(2024, 1, 31), "playbook", "none", "dormant", "entered", 1, pytest.approx(100 / 3)),
+        (date(2024, 2, 29), "playbook", "core", "core", "stayed", 1, 50),
+        (date(2024, 2, 29), "playbook", "core", "high_value_loyal", "down", 1, 50),
+        (date(2024, 2, 29), "playbook", "dormant", "core", "up", 1, 100),
+    ]  # fmt: skip
+    # As of February March is not known.
+    months.run(MONTH_ENDS[1], *models)
+    last = dbt_support.read(
+        months.warehouse, "select max(valid_from) as day from marts.tier_history"
+    )
+    assert last == [{"day": date(2024, 2, 29)}]
+
+
+@pytest.mark.requirement("CUS-7")
+def test_more_flaps_than_the_budget_are_told(months: Months, tmp_path: Path) -> None:
+    """One of 51 flaps at the last three month ends: 1.96 %; of 49 it is 2.04 %."""
+    steady = {f"c{number}": ("new", "r") for number in range(50)}
+    for day, tier in zip(MONTH_ENDS[:4], ("dormant", "core", "new", "core"), strict=True):
+        months.record(day, steady | {"flapper": (tier, "r")})
+
+    def tell(**variables: Any) -> str:
+        months.run(MONTH_ENDS[3], "int_official_tier_steps")
+        return dbt_support.run_dbt(
+            months.warehouse, tmp_path, "test", "--select",
+            "assert_official_tiers_keep_the_flap_budget", as_of_date=MONTH_ENDS[3],
+            business_timezone="Asia/Shanghai", reporting_currency="CNY", **variables,
+        ).stdout  # fmt: skip
+
+    assert "PASS=2 WARN=0 ERROR=0" in tell()
+    with duckdb.connect(str(months.warehouse)) as connection:
+        connection.execute(
+            "delete from history.official_rfm_tiers where customer_id in ('c1', 'c2')"
+        )
+    assert "PASS=1 WARN=1 ERROR=0" in tell()
+    assert "PASS=1 WARN=0 ERROR=1" in tell(flap_severity="error")
+    assert "PASS=2 WARN=0 ERROR=0" in tell(flap_budget_pct=3)

@@ -53,6 +53,7 @@ def _spec(schema: str, table: str, entity: str | None, description: str) -> dg.A
             for name in LEDGER_TABLES
         ),
         _spec("quarantine", "records", None, "Refused records: where and why, never their text."),
+        _spec("history", "earlier_rfm_tiers", None, "Official tiers on record when the run began."),
     ],
 )
 def warehouse_sources(

@@ -1,7 +1,7 @@
 """Tiers made official.
 
 Add here: assets that turn a provisional fact into one on record.
-Not here: which tier a customer has (dbt, ``int_customers_tiered``).
+Not here: which tier a customer has (dbt, ``int_official_tiers_proposed``).
 """
 
 from datetime import date
@@ -14,8 +14,8 @@ from crm_pipeline.partitions import OFFICIAL, ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 TIERS = """
-    select cast(? as date) as as_of_date, customer_id, rfm_tier, ladder, tier_rule_id as reason
-    from intermediate.int_customers_tiered
+    select cast(? as date) as as_of_date, customer_id, rfm_tier, ladder, reason
+    from intermediate.int_official_tiers_proposed
     order by customer_id
 """
 TABLE = "official_rfm_tiers"
@@ -23,14 +23,14 @@ TABLE = "official_rfm_tiers"
 
 @dg.asset(
     key=["history", TABLE],
-    deps=[dg.AssetKey(["intermediate", "int_customers_tiered"])],
+    deps=[dg.AssetKey(["intermediate", "int_official_tiers_proposed"])],
     group_name="segmentation",
     kinds={"python", "duckdb", "parquet"},
     owners=["team:crm"],
     partitions_def=business_days(),
     backfill_policy=ONE_DAY_A_RUN,
     pool=POOL,
-    code_version="1",
+    code_version="2",
 )
 def official_rfm_tiers(
     context: dg.AssetExecutionContext,

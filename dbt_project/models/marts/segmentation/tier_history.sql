@@ -1,31 +1,10 @@
 with
 
-official_tiers as (
-
-    select *
-    from {{ source('history', 'official_rfm_tiers') }}
-    where as_of_date <= {{ as_of() }}
-
-),
-
-compared as (
-
-    select
-        customer_id,
-        as_of_date,
-        rfm_tier,
-        ladder,
-        reason,
-        lag(rfm_tier) over (partition by customer_id order by as_of_date) as previous_rfm_tier
-    from official_tiers
-
-),
-
 changes as (
 
     select *
-    from compared
-    where previous_rfm_tier is null or previous_rfm_tier <> rfm_tier
+    from {{ ref('int_official_tier_steps') }}
+    where direction <> 'stayed'
 
 ),
 
@@ -37,6 +16,7 @@ final as (
         lead(as_of_date) over (partition by customer_id order by as_of_date) as valid_until,
         rfm_tier,
         previous_rfm_tier,
+        direction,
         ladder,
         reason
     from changes
