@@ -24,6 +24,7 @@ from simulation.behaviour import emit_posts, emit_usage, emit_visits, plan_posts
 from simulation.campaigns import emit_receipts, message_truth, run_campaigns
 from simulation.delivery.sql import literal
 from simulation.desk import emit_desk
+from simulation.habits import plan_habits
 from simulation.judgements import emit_pairs
 from simulation.last_day import (
     candidates_truth,
@@ -38,7 +39,7 @@ from simulation.permissions import emit_permissions
 from simulation.purchases import make_life, make_orders
 from simulation.reference import emit_reference
 from simulation.sales import book_orders, emit_parcels
-from simulation.sessions import emit_events, moments_of, plan_sessions
+from simulation.sessions import emit_events, emit_habits, moments_of, plan_sessions
 from simulation.spill import ParquetSink, Sink
 from simulation.truth import (
     TruthSink,
@@ -185,7 +186,9 @@ def generate_chunk(
     emit_receipts(world, people, permissions, messages)
     emit_cast_receipts(world, people, permissions)
     emit_pairs(world, people)
+    habits = plan_habits(world, people)
     emit_events(world, people, sessions, booked)
+    emit_habits(world, people, habits)
     sent = message_truth(world, people, permissions, messages)
     if truth is not None:
         truth.write("people", chunk, people_truth(world, people, life, orders))
@@ -193,7 +196,8 @@ def generate_chunk(
         truth.write("messages", chunk, sent)
         truth.write("households", chunk, households_truth(people))
         truth.write("devices", chunk, devices_truth(people))
-        truth.write("patterns", chunk, patterns_truth(world, people, orders, posts))
+        found = patterns_truth(world, people, orders, posts, looking, habits)
+        truth.write("patterns", chunk, found)
         if chunk == 0:
             truth.write("journey_candidates", chunk, candidates_truth(people))
             truth.write("outcome_cases", chunk, cases_truth(people))

@@ -157,6 +157,8 @@ class Behaviour(_Section):
     favourite_session_share: Rate
     order_session_share: Rate
     visits_without_purchase_per_month: Positive
+    habit_share: Rate
+    habit_days: Annotated[int, Field(ge=2, le=80)]
     posts_per_month: Positive
     question_share: Rate
     eco_question_share: Rate

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simulation.behaviour import Posts
 from simulation.catalogue import CATEGORIES, CATEGORY_NAMES, LIVE_ROOMS
 from simulation.columns import Flags, Ints, decimals, money, quantities, words
+from simulation.habits import Habits
 from simulation.last_day import planted_sessions
 from simulation.people import APP, DOUYIN, MINI, People
 from simulation.purchases import Life
@@ -27,7 +28,7 @@ from simulation.sales import ROW_STRIDE, Booked
 from simulation.seasons import DAY
 from simulation.world import World
 
-__all__ = ["Sessions", "emit_events", "moments_of", "plan_sessions"]
+__all__ = ["Sessions", "emit_events", "emit_habits", "moments_of", "plan_sessions"]
 
 _FEEDS = {APP: "app_events", MINI: "mini_program_events", DOUYIN: "douyin_live_events"}
 _TYPES = (
@@ -46,6 +47,7 @@ _COMMENTS = (
     "想要赠品",
     "价格合适",
 )
+_APART = 2**26  # numbers of events planted apart begin here
 BROWSE, CART, FAVOURITE, ORDER, CHECK_IN, LIVE, SCENE_CART, SCENE_LOOK = range(8)
 
 
@@ -113,6 +115,17 @@ def emit_events(world: World, people: People, planned: dict[int, Sessions], book
         )  # fmt: skip
 
 
+def emit_habits(world: World, people: People, habits: Habits) -> None:
+    """Writes the events of the habits, apart, so that they change nobody else's chances."""
+    kind = np.where(habits.fills_cart, SCENE_CART, SCENE_LOOK)
+    rng = world.stream("habit_events", people.chunk)
+    category = habits.product // world.catalogue.per_category
+    _write_sessions(
+        world, people, rng, _FEEDS[APP], APP,
+        habits.person, habits.at, kind, category, habits.product, part="habits",
+    )  # fmt: skip
+
+
 def moments_of(
     world: World, planned: dict[int, Sessions], looking: tuple[Ints, Ints], posts: Posts
 ) -> dict[str, tuple[Ints, Ints]]:
@@ -166,6 +179,7 @@ def _session_kinds(world: World, rng: np.random.Generator, count: int, channel: 
 def _write_sessions(
     world: World, people: People, rng: np.random.Generator, feed: str, channel: int,
     person: Ints, start: Ints, kind: Ints, category: Ints, product: Ints,
+    *, part: str = "",
 ) -> None:  # fmt: skip
     """Turns sessions into events: the kind of session decides what happens at which place."""
     settings = world.parameters.behaviour
@@ -215,6 +229,7 @@ def _write_sessions(
     in_cart = (what == _TYPE["cart_added"]) | (what == _TYPE["cart_removed"])
     priced = about & (what != _TYPE["share"])
     number = people.chunk * ROW_STRIDE + np.arange(total, dtype=np.int64)
+    number += _APART if part else 0
     owner = person[session]
     shared_or_own = pc.coalesce(people.family_device, people.device)
     devices = pa.concat_arrays([people.device, shared_or_own])
@@ -245,7 +260,7 @@ def _write_sessions(
         columns["page_name"] = words(pages, page)
     world.emit(
         feed, people.chunk, at, columns,
-        person=people.number[owner], protected=people.cast.is_cast[owner],
+        person=people.number[owner], protected=people.cast.is_cast[owner], part=part,
     )  # fmt: skip
 
 

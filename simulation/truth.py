@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from simulation.behaviour import Posts
 from simulation.catalogue import CATEGORIES, CATEGORY_NAMES, PERSONAS, stock_out_share
 from simulation.columns import Floats, Ints, words
+from simulation.habits import Habits
 from simulation.parameters import WorldParameters
 from simulation.people import ACCOUNT_CHANNELS, POS, People
 from simulation.purchases import ORIGINS, REASONS, Life, Orders, channel_weights
@@ -274,7 +275,14 @@ def devices_truth(people: People) -> pa.Table:
     )  # fmt: skip
 
 
-def patterns_truth(world: World, people: People, orders: Orders, posts: Posts) -> pa.Table:
+def patterns_truth(
+    world: World,
+    people: People,
+    orders: Orders,
+    posts: Posts,
+    looking: tuple[Ints, Ints],
+    habits: Habits,
+) -> pa.Table:
     """Planted facts a rule should find, one row per person and moment."""
     cast, end_at = people.cast, world.calendar.end_at
     giver = np.flatnonzero(people.phone_lost_at > 0)
@@ -288,6 +296,9 @@ def patterns_truth(world: World, people: People, orders: Orders, posts: Posts) -
         ("late_parcel", orders.person[late], orders.at[late]),
         ("complaint", orders.person[complains], orders.at[complains]),
         ("eco_question", posts.person[eco], posts.at[eco]),
+        ("visit_without_purchase", *looking),
+        ("category_three_times_in_a_row", *habits.fans),
+        ("cart_left", habits.leaver, habits.left_at),
     ]
     for name, journey in (
         ("premium_line_on_three_days", "vip_preorder"),

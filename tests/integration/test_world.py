@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -29,10 +30,12 @@ from crm_pipeline.lib.rules.identity_floors import load_identity_floors
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, open_warehouse
 from crm_pipeline.resources import Deployment
 from simulation.__main__ import main as simulate
-from simulation.parameters import DEFAULT_CONFIG
+from simulation.engine import generate
+from simulation.parameters import DEFAULT_CONFIG, load_parameters
 from simulation.scenarios import JOURNEYS, OUTCOMES, make_cast
+from simulation.spill import MemorySink
 from tests import dbt_support, identity_support
-from tests.integration import identity_truth, last_day
+from tests.integration import identity_truth, last_day, tag_oracle
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = 300
@@ -56,6 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("world")
     numbers = yaml.safe_load(DEFAULT_CONFIG.read_text("utf-8"))
     numbers["purchases"]["rate_scale_days"] = 20  # busier than the demo: few people show much
+    numbers["behaviour"]["habit_share"] = 0.3  # many fans and carts left among so few
     numbers["delivery"] |= {"daily_days": 1, "months_per_large_file": 3, "months_per_small_file": 9}
     (work / "world.yaml").write_text(yaml.safe_dump(numbers, allow_unicode=True), "utf-8")
     made = simulate(
@@ -544,3 +548,108 @@ def test_the_vault_finds_the_phones_people_gave_again(
         )
     }
     assert shown and shown <= kept
+
+
+@pytest.fixture(scope="module")
+def lives(world: Path) -> dict[int, tag_oracle.Life]:
+    """What every person did, from the clean records before anything was damaged."""
+    return tag_oracle.read_lives(clean_records(world))
+
+
+def clean_records(world: Path) -> dict[str, pa.Table]:
+    sink = MemorySink()
+    generate(load_parameters(world / "world.yaml").changed(world__people=PEOPLE), sink, None)
+    feeds = ("erp_products", "store_visits", "wecom_tags", *tag_oracle.EVENT_FEEDS)
+    sales = [f"{shop}_{kind}" for shop in tag_oracle.SHOPS for kind in ("orders", "order_lines")]
+    return {name: sink.table(name) for name in (*feeds, *sales)}
+
+
+@pytest.fixture(scope="module")
+def expected_tags(world: Path, lives: dict[int, tag_oracle.Life]) -> set[tuple[int, str]]:
+    """Who should hold which tag on the last day."""
+    goods = tag_oracle.read_goods(clean_records(world))
+    return {
+        (person, tag)
+        for person, life in lives.items()
+        for tag in tag_oracle.held(life, goods, LAST_DAY)
+    }
+
+
+@pytest.fixture(scope="module")
+def tagged(
+    world: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the warehouse with the tags of people, who are put together as they truly are."""
+    work = tmp_path_factory.mktemp("tagged")
+    path = work / "crm.duckdb"
+    shutil.copyfile(world / "warehouse" / "crm.duckdb", path)
+    identity = world / "truth" / "identity.parquet"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from identity.customer_accounts")
+        connection.execute(
+            "insert into identity.customer_accounts by name select channel, source_customer_id, "
+            f"person_id::varchar as customer_id from read_parquet('{identity}')"
+        )
+    dbt_support.build(
+        path, work, "--select", "+customer_tags", "+customer_tag_changes",
+        "--exclude", "path:models/staging", "--exclude-resource-type", "unit_test", "test",
+        as_of_date=LAST_DAY.isoformat(),
+    )  # fmt: skip
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute(
+            f"create temp view patterns as from read_parquet('{world / 'truth'}/patterns.parquet')"
+        )
+        yield connection
+
+
+def found_tags(tagged: duckdb.DuckDBPyConnection) -> set[tuple[int, str]]:
+    listed = ", ".join(f"'{tag}'" for tag in tag_oracle.TAGS)
+    query = f"select customer_id::bigint, tag from marts.customer_tags where tag in ({listed})"
+    return set(rows(tagged, query))
+
+
+@pytest.mark.requirement("CUS-8")
+@pytest.mark.parametrize("tag", tag_oracle.TAGS)
+def test_a_rule_tag_is_held_by_those_who_did_what_it_says_and_nobody_else(
+    tagged: duckdb.DuckDBPyConnection,
+    lives: dict[int, tag_oracle.Life],
+    expected_tags: set[tuple[int, str]],
+    tag: str,
+) -> None:
+    expected = {person for person, name in expected_tags if name == tag}
+    found = {person for person, name in found_tags(tagged) if name == tag}
+    right = expected & found
+    assert len(expected) >= 5
+    unexplained = {
+        person for person in expected ^ found if not tag_oracle.not_staged(tagged, lives[person])
+    }
+    print(f"{tag}: {len(expected)} expected, {len(found)} found, {len(right)} right")
+    assert unexplained == set()
+    assert len(right) / len(found) >= 0.99
+    assert len(right) / len(expected) >= 0.99
+
+
+@pytest.mark.requirement("CUS-8")
+@pytest.mark.parametrize("pattern", tag_oracle.PLANTED)
+def test_every_planted_pattern_is_found_while_it_lasts(
+    tagged: duckdb.DuckDBPyConnection,
+    lives: dict[int, tag_oracle.Life],
+    expected_tags: set[tuple[int, str]],
+    pattern: str,
+) -> None:
+    tags = tag_oracle.PLANTED[pattern]
+    planted = {
+        person
+        for (person,) in rows(
+            tagged,
+            f"select distinct person_id from patterns where pattern = '{pattern}' "
+            f"and happened_at >= timestamp '{LAST_DAY}' - interval 60 day",
+        )
+    }
+    lasting = {person for person in planted if any((person, tag) in expected_tags for tag in tags)}
+    found = {person for person, tag in found_tags(tagged) if tag in tags}
+    assert lasting
+    print(f"{pattern}: {len(planted)} planted, {len(lasting)} lasting")
+    missed = lasting - found
+    assert len(missed) <= 0.01 * len(lasting)
+    assert all(tag_oracle.not_staged(tagged, lives[person]) for person in missed)
