@@ -29,7 +29,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 STAMP = re.compile(r"_(\d{8})T\d{6}")
 TARGET_PCT = 10
 STAGED_LAST = ("staging", "staged_parts")  # every stepped table is upstream of it
-TIMELINE = ("marts", "customer_timeline")
+TIMELINE = ("intermediate", "int_touches")
 LATE = ("ops", "late_records")
 PHASES = ("ingest", "stage")
 # Ten orders and a hundred events a person: the demo's shop is calmer, to be quick to run.

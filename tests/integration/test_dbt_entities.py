@@ -309,9 +309,7 @@ def test_a_corrected_or_late_record_moves_its_touches_as_a_new_build_would(
 
 
 TOUCHES_BY_CUSTOMER = """
-    select customer_id, count(*) as touches
-    from marts.customer_timeline join marts.source_customers using (channel, source_customer_id)
-    group by customer_id
+    select customer_id, count(*) as touches from marts.customer_timeline group by customer_id
 """
 
 
@@ -323,10 +321,10 @@ def test_a_merge_moves_every_touch_to_the_kept_customer_and_rewrites_none(
     path = tmp_path / "crm.duckdb"
     shutil.copy(warehouse, path)
     kept, gone = "c-account_channel-1-a1", "c-account_channel-1-source_customer_id-1"
-    timeline = "from marts.customer_timeline order by touch_id"
+    stored = "from intermediate.int_touches order by touch_id"
     before = {row["customer_id"]: row["touches"]
               for row in dbt_support.read(path, TOUCHES_BY_CUSTOMER)}  # fmt: skip
-    touches = dbt_support.read(path, timeline)
+    touches = dbt_support.read(path, stored)
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "update identity.customer_accounts set customer_id = ? where customer_id = ?",
@@ -337,4 +335,4 @@ def test_a_merge_moves_every_touch_to_the_kept_customer_and_rewrites_none(
              for row in dbt_support.read(path, TOUCHES_BY_CUSTOMER)}  # fmt: skip
     assert after[kept] == before[kept] + before[gone]
     assert gone not in after
-    assert dbt_support.read(path, timeline) == touches
+    assert dbt_support.read(path, stored) == touches

@@ -12,6 +12,7 @@ from pathlib import Path
 from crm_pipeline.lib.docs import (
     bad_inputs_table,
     config_keys,
+    customer_page,
     entity_pages,
     privacy_page,
     reasons_page,
@@ -29,6 +30,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "docs/config_keys.md": config_keys.render,
     "docs/reasons.md": reasons_page.render,
     "docs/privacy_classes.md": privacy_page.render,
+    "docs/customer_360.md": customer_page.render,
 }
 CHECKS: tuple[Callable[[Path], Problems], ...] = (
     requirements_table.find_problems,

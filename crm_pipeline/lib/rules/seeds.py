@@ -15,6 +15,8 @@ from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
+from crm_pipeline.lib.rules.price_bands import read_price_bands
+from crm_pipeline.lib.rules.sentiment_lexicon import read_sentiment_lexicon
 from crm_pipeline.lib.rules.spend_benchmarks import read_spend_benchmarks
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
 from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
@@ -31,6 +33,8 @@ READERS = (
     read_ladders,
     read_lifecycle_labels,
     read_lifecycle_rules,
+    read_price_bands,
+    read_sentiment_lexicon,
     read_spend_benchmarks,
     read_tag_rules,
     read_tier_labels,

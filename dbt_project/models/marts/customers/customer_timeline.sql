@@ -1,37 +1,36 @@
 {{ config(materialized='view') }}
 
--- A view on purpose: the rows are stored once, by day, and copied once, at publishing. The customer is not here but
--- in source_customers, so that a merge or a split moves every touch without rewriting one.
+-- A view on purpose: the rows are stored once, by day and account, and copied once, at publishing. The customer is
+-- joined here and nowhere before, so that a merge or a split moves every touch without rewriting one.
 with
 
-touches as (
+touches as (select * from {{ ref('int_touches') }}),
 
-    select * from {{ ref('int_account_touches') }}
-    union all
-    select * from {{ ref('int_event_touches') }}
-    union all
-    select * from {{ ref('int_linked_touches') }}
-
-),
+source_customers as (select * from {{ ref('source_customers') }}),
 
 final as (
 
     select
-        touch_id,
-        channel,
-        source_customer_id,
-        occurred_at,
-        business_date,
-        touch_kind,
-        entity,
-        feed_channel,
-        reference_id,
-        sku,
-        cast(touch_count as bigint) as touch_count,
-        amount,
-        currency,
-        label
+        source_customers.customer_id,
+        touches.touch_id,
+        touches.channel,
+        touches.source_customer_id,
+        touches.occurred_at,
+        touches.business_date,
+        touches.touch_kind,
+        touches.entity,
+        touches.feed_channel,
+        touches.reference_id,
+        touches.sku,
+        cast(touches.touch_count as bigint) as touch_count,
+        touches.amount,
+        touches.currency,
+        touches.label
     from touches
+    left join source_customers
+        on
+            touches.channel = source_customers.channel
+            and touches.source_customer_id = source_customers.source_customer_id
 
 )
 
