@@ -162,6 +162,8 @@ select
     min(country_name) as country_name,
     count(*) as line_count,
     count(*) filter (line_kind = 'sale') as sale_line_count,
+    count(*) filter (line_kind = 'refund') as refund_line_count,
+    count(*) filter (line_kind = 'gift') as gift_line_count,
     case
         when count(*) filter (line_kind = 'sale') > 0 then 'sale'
         when count(*) filter (line_kind = 'refund') > 0 then 'refund'
@@ -574,6 +576,66 @@ from marts.rfm_tiers
 where rfm_tier = 'dormant';
 """
 
+# What the set has no records of, and what waits for its models: 0 for a count, null for the rest.
+NO_FACTS = {
+    "0::bigint": """
+        category_count payment_method_count coupon_order_count session_count
+        session_count_in_window session_count_recent active_day_count active_day_count_in_window
+        active_day_count_recent page_view_count page_view_count_in_window page_view_count_recent
+        product_view_count product_view_count_in_window product_view_count_recent search_count
+        search_count_in_window search_count_recent cart_added_count cart_added_count_in_window
+        cart_added_count_recent favourite_added_count favourite_added_count_in_window
+        favourite_added_count_recent checkout_started_count login_count share_count
+        check_in_count live_event_count open_cart_product_count favourite_product_count
+        live_room_count live_entered_count live_liked_count live_commented_count
+        live_product_clicked_count community_message_count community_post_count
+        community_question_count community_answer_count community_share_count
+        community_like_count store_visit_count store_visit_with_purchase_count
+        store_visit_without_purchase_count review_count low_rating_count survey_answer_count
+        sentiment_statement_count ticket_count open_ticket_count complaint_count
+        reopened_ticket_count message_count message_delivered_count message_opened_count
+        message_clicked_count message_failed_count message_unsubscribed_count
+        email_message_count email_opened_count email_clicked_count sms_message_count
+        sms_opened_count sms_clicked_count wecom_message_count wecom_opened_count
+        wecom_clicked_count push_message_count push_opened_count push_clicked_count
+        coupon_issued_count coupon_redeemed_count coupon_expired_count
+    """,
+    "null::double": """
+        top_category_share_pct second_category_share_pct average_rating sentiment_score
+        average_response_minutes average_resolution_hours
+        average_satisfaction_score message_open_rate_pct message_click_rate_pct
+        coupon_redemption_rate_pct
+    """,
+    "null::varchar": """
+        second_category_name top_brand_name price_band preferred_payment_method nps_class
+        sentiment_class member_level holdout_group
+    """,
+    "0::decimal(18, 3)": """
+        dwell_seconds dwell_seconds_in_window dwell_seconds_recent live_dwell_seconds
+    """,
+    "null::date": """
+        last_active_date last_cart_date last_favourite_date last_live_date last_community_date
+        last_store_visit_date last_visit_without_purchase_date last_review_date last_nps_date
+        last_csat_date last_ticket_date last_complaint_date last_message_date last_opened_date
+        last_clicked_date last_coupon_redeemed_date last_consent_date member_since_date
+        member_level_until_date
+    """,
+    "null::integer": """
+        days_since_last_active
+    """,
+    "null::bigint": """
+        last_rating nps_score csat_score growth_value points_balance points_expiring_30d
+        points_earned_count referral_count
+    """,
+    "false": """
+        has_email_consent has_sms_consent has_wecom_consent has_push_consent has_service_consent
+        has_profiling_consent has_withdrawn_consent
+    """,
+    "0::integer": """
+        marketing_channel_count
+    """,
+}
+
 CUSTOMER_360 = """
 create table marts.customer_360 as
 with
@@ -592,6 +654,31 @@ hours as (
     qualify row_number() over (
         partition by customer_id order by count(*) desc, business_hour
     ) = 1
+),
+weekdays as (
+    select customer_id, isodow(business_date)::integer as preferred_weekday
+    from marts.fct_orders
+    where document_kind = 'sale' and customer_id is not null
+    group by customer_id, preferred_weekday
+    qualify row_number() over (
+        partition by customer_id order by count(*) desc, preferred_weekday
+    ) = 1
+),
+habits as (
+    select
+        customer_id,
+        count(*) filter (document_kind = 'sale' and isodow(orders.business_date) > 5)
+            as weekend_order_count,
+        count(*) filter (document_kind = 'sale' and (business_hour >= 22 or business_hour < 6))
+            as night_order_count,
+        count(*) filter (document_kind = 'sale' and gift_line_count > 0) as gift_order_count,
+        count(*) filter (refund_line_count > 0) as refund_count,
+        count(*) filter (document_kind = 'sale' and refund_line_count > 0) as refunded_order_count,
+        max(orders.business_date) filter (refund_line_count > 0) as last_refund_date
+    from marts.fct_orders as orders
+    join documents using (order_id, document_kind)
+    where customer_id is not null
+    group by customer_id
 )
 select
     customer_id,
@@ -600,10 +687,14 @@ select
     channel_count,
     dim.first_seen_date,
     last_seen_date,
+    registered_at,
     gender,
     birth_year,
     city_name,
     country_name,
+    guide_id,
+    store_id,
+    source_name,
     orders.order_count,
     orders.first_order_date,
     orders.last_order_date,
@@ -630,20 +721,36 @@ select
     if(orders.order_count > 0, 'online_retail', null) as preferred_channel,
     rfm_tier,
     official_rfm_tier,
-    null::varchar as member_level,
+    preferred_weekday,
+    ratio(100 * weekend_order_count, orders.order_count) as weekend_order_share_pct,
+    ratio(100 * night_order_count, orders.order_count) as night_order_share_pct,
+    ratio(0, orders.order_count) as coupon_order_share_pct,
+    coalesce(gift_order_count, 0) as gift_order_count,
+    ratio(100 * gift_order_count, orders.order_count) as gift_order_share_pct,
+    coalesce(refund_count, 0) as refund_count,
+    coalesce(refunded_order_count, 0) as refunded_order_count,
+    ratio(100 * coalesce(refund_count, 0), orders.order_count) as return_rate_pct,
+    last_refund_date,
     churn_probability,
     predicted_clv,
-    false as has_email_consent,
-    false as has_sms_consent,
-    0::integer as marketing_channel_count
+    probability_alive,
+    expected_orders,
+    $no_facts
 from marts.dim_customers as dim
 join customer_orders as orders using (customer_id)
 join marts.rfm_tiers as tiers using (customer_id)
 left join products using (customer_id)
 left join hours using (customer_id)
+left join weekdays using (customer_id)
+left join habits using (customer_id)
 left join marts.churn_scores using (customer_id)
 left join marts.clv_scores using (customer_id)
-"""
+""".replace(
+    "$no_facts",
+    ",\n    ".join(
+        f"{value} as {name}" for value, names in NO_FACTS.items() for name in names.split()
+    ),
+)
 
 METRICS = """
 create table metrics.sales_daily as
