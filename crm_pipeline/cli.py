@@ -144,6 +144,23 @@ def recover(home: Path) -> None:
     recover_home(open_home(home))
 
 
+@main.command()
+@home_option
+@click.option(
+    "--as-of",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    help="Day of a published build that is kept; default: the current one.",
+)
+def report(home: Path, as_of: datetime | None) -> None:
+    """The report about customer tiers, as HTML in Chinese and English, from what is published."""
+    from crm_pipeline.lib.reporting.write_report import find_build, write_reports
+
+    opened = open_home(home)
+    build = find_build(opened, as_of.date() if as_of else None)
+    for path in write_reports(opened, build.build_dir, PROJECT / "dbt_project" / "seeds"):
+        click.echo(path)
+
+
 main.add_command(identity)
 main.add_command(rules)
 

@@ -59,6 +59,7 @@ def preview(home: Path, seeds: Path, out: Path | None, customers: int) -> None:
     """Who would change tier or tags if these rules were used; nothing is kept."""
     from crm_pipeline.lib.files import atomic_path
     from crm_pipeline.lib.ingestion import load_feeds
+    from crm_pipeline.lib.reporting.labels import read_labels
     from crm_pipeline.lib.rules.preview import preview_rules
     from crm_pipeline.lib.rules.preview_page import render_page
     from crm_pipeline.lib.rules.preview_text import tell_preview
@@ -78,6 +79,7 @@ def preview(home: Path, seeds: Path, out: Path | None, customers: int) -> None:
     )
     click.echo(tell_preview(found))
     if out is not None:
+        labels = read_labels(PROJECT / "dbt_project" / "seeds", found.ladder)
         with atomic_path(out.absolute()) as temporary:
-            temporary.write_text(render_page(found), encoding="utf-8")
+            temporary.write_text(render_page(found, labels), encoding="utf-8")
         click.echo(f"\npage  {out}")

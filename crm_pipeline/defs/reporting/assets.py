@@ -14,13 +14,19 @@ import dagster as dg
 from crm_pipeline.lib.dbt_manifest import ensure_manifest
 from crm_pipeline.lib.fingerprint import fingerprint_snapshot
 from crm_pipeline.lib.history import find_slice
-from crm_pipeline.lib.progress import step
-from crm_pipeline.lib.publish import check_build, keep_past_build, publish_build
+from crm_pipeline.lib.progress import say, step
+from crm_pipeline.lib.publish import (
+    check_build,
+    current_manifest,
+    keep_past_build,
+    publish_build,
+)
 from crm_pipeline.lib.publish.gate import check_day
+from crm_pipeline.lib.reporting.write_report import write_reports
 from crm_pipeline.lib.warehouse import open_warehouse
 from crm_pipeline.lib.warehouse.plan import read_run_id
 from crm_pipeline.lib.warehouse.sources import describe_inputs
-from crm_pipeline.partitions import KEPT, ONE_DAY_A_RUN, business_days
+from crm_pipeline.partitions import KEPT, OFFICIAL, ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Clock, Deployment, Warehouse
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
@@ -112,6 +118,33 @@ def published_build(
         metadata={"findings": told},
         severity=dg.AssetCheckSeverity.ERROR,
     )
+
+
+@dg.asset(
+    key=["reports", "customer_tiers"],
+    deps=[KEY],
+    group_name="reporting",
+    kinds={"python", "html"},
+    owners=["team:crm"],
+    partitions_def=business_days(),
+    backfill_policy=ONE_DAY_A_RUN,
+    pool=POOL,
+    code_version="1",
+)
+def customer_tier_report(
+    context: dg.AssetExecutionContext, deployment: Deployment
+) -> dg.MaterializeResult:
+    """The report of the month end this run has published; runs that are not official write none."""
+    home, as_of = deployment.crm_home, date.fromisoformat(context.partition_key)
+    published = current_manifest(home)
+    is_official = OFFICIAL.items() <= context.run.tags.items()
+    if not is_official or published is None or published.as_of != as_of:
+        return dg.MaterializeResult(metadata={"files": "none: not the published month end"})
+    with step("report"):
+        paths = write_reports(home, published.build_dir, DBT_PROJECT / "seeds")
+    for path in paths:
+        say(f"    {path}")
+    return dg.MaterializeResult(metadata={"files": [str(path) for path in paths]})
 
 
 def _decisions_sha256(deployment: Deployment, as_of: date) -> str:

@@ -37,9 +37,10 @@ p { margin: .4rem 0; max-width: 46rem; }
 table { border-collapse: collapse; font-size: .875rem; margin: .5rem 0; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #d0d7de; text-align: left;
   vertical-align: top; }
-th { font-weight: 600; white-space: nowrap; }
+td:first-child, tbody th { min-width: 7.5rem; vertical-align: top; }
 thead th { border-bottom: 2px solid #8c959f; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, th.number { font-weight: 600; vertical-align: bottom; white-space: normal; }
 code { font: .85em/1.4 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; max-width: 46rem; margin: .5rem 0; }
 svg text { font-family: inherit; fill: #1b1f24; }

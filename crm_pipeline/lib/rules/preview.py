@@ -75,7 +75,8 @@ _COUNTS = """
 select
     (select count(*) from tier_moves),
     (select count(*) from tier_moves where from_tier <> to_tier),
-    (select count(distinct customer_id) from tag_moves)
+    (select count(distinct customer_id) from tag_moves),
+    (select coalesce(min(ladder), '') from marts.rfm_tiers)
 """
 _CUSTOMERS = """
 with tags as (
@@ -140,6 +141,7 @@ class RulePreview:
     Attributes:
         as_of: the business day the figures are of.
         currency: of the spend.
+        ladder: which ladder gives the tiers.
         edits: the rows that differ.
         models: what was built to see it; none, when nothing shown here reads the edited tables.
         has_tags: whether there are tags at all.
@@ -153,6 +155,7 @@ class RulePreview:
 
     as_of: dt.date
     currency: str
+    ladder: str
     edits: tuple[RowEdit, ...]
     models: tuple[str, ...]
     has_tags: bool
@@ -284,10 +287,11 @@ def _compare(
 ) -> RulePreview:
     tags = _tags_of(connection)
     _run_script(connection, _AFTER.format(tags=tags))
-    customers, moved, retagged = fetch_row(connection, _COUNTS)
+    customers, moved, retagged, ladder = fetch_row(connection, _COUNTS)
     return RulePreview(
         as_of,
         currency,
+        ladder,
         tuple(edits),
         models,
         tags != NO_TAGS,

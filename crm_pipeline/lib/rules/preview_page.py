@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from crm_pipeline.lib.reporting.html import Content, Markup, join, page, table, tag
-from crm_pipeline.lib.reporting.tier_names import LANGUAGES, tier_name
+from crm_pipeline.lib.reporting.labels import LANGUAGES, TIER_NAMES, Labels
 from crm_pipeline.lib.rules.edits import RowEdit
 from crm_pipeline.lib.rules.preview import MovedCustomer, RulePreview
 
@@ -27,10 +27,11 @@ td small { display: block; font-weight: 400; color: #57606a; }
 del { color: #a03d00; } ins { color: #005a8c; text-decoration: none; font-weight: 600; }
 """
 
+USUAL_NAMES = Labels(TIER_NAMES)
 TITLE = ("规则调整预览", "Change a rule and see who moves")
 
 
-def render_page(found: RulePreview) -> str:
+def render_page(found: RulePreview, labels: Labels = USUAL_NAMES) -> str:
     """The preview as one HTML document."""
     switch = join(
         [
@@ -45,7 +46,7 @@ def render_page(found: RulePreview) -> str:
             ),
         ]
     )
-    main = tag("main", join(_sections(found)), class_="page")
+    main = tag("main", join(_sections(found, labels)), class_="page")
     return page(" · ".join(TITLE), join([switch, main]), language="zh-CN", style=STYLE)
 
 
@@ -55,7 +56,7 @@ def both(chinese: str, english: str) -> Markup:
     return join(tag("span", text, lang=language) for language, text in texts)
 
 
-def _sections(found: RulePreview) -> Iterator[Content]:
+def _sections(found: RulePreview, labels: Labels) -> Iterator[Content]:
     yield tag("h1", both(*TITLE))
     yield tag(
         "p",
@@ -72,7 +73,7 @@ def _sections(found: RulePreview) -> Iterator[Content]:
         return
     yield _headline(found)
     yield tag("h2", both("分层变动（行：现在；列：改后）", "Tiers (rows: now, columns: then)"))
-    yield _matrix(found)
+    yield _matrix(found, labels)
     if found.has_tags:
         yield tag("h2", both("标签变动", "Tags"))
         yield _tags(found)
@@ -82,7 +83,7 @@ def _sections(found: RulePreview) -> Iterator[Content]:
             "h2",
             both(f"变动客户（按消费额前 {count} 位）", f"Who moves (the first {count} by spend)"),
         )
-        yield _customers(found)
+        yield _customers(found, labels)
 
 
 def _edits(found: RulePreview) -> Markup:
@@ -129,9 +130,9 @@ def _headline(found: RulePreview) -> Markup:
     return tag("div", join(cards), class_="cards")
 
 
-def _matrix(found: RulePreview) -> Markup:
-    sources = sorted({move.from_tier for move in found.matrix})
-    targets = sorted({move.to_tier for move in found.matrix})
+def _matrix(found: RulePreview, labels: Labels) -> Markup:
+    sources = labels.tier_order({move.from_tier for move in found.matrix})
+    targets = labels.tier_order({move.to_tier for move in found.matrix})
     moves = {(move.from_tier, move.to_tier): move for move in found.matrix}
 
     def cell(source: str, target: str) -> Markup:
@@ -142,9 +143,11 @@ def _matrix(found: RulePreview) -> Markup:
         spend = tag("small", _money(move.spend_amount))
         return tag("td", f"{move.customer_count:,}", spend, class_=f"number {kind}")
 
-    head = join(tag("th", _tier(target), class_="number") for target in targets)
+    head = join(tag("th", _tier(target, labels), class_="number") for target in targets)
     rows = (
-        tag("tr", tag("th", _tier(source)), join(cell(source, target) for target in targets))
+        tag(
+            "tr", tag("th", _tier(source, labels)), join(cell(source, target) for target in targets)
+        )
         for source in sources
     )
     grid = tag("table", tag("thead", tag("tr", tag("th"), head)), tag("tbody", join(rows)))
@@ -163,7 +166,7 @@ def _tags(found: RulePreview) -> Markup:
     return table(head, rows)
 
 
-def _customers(found: RulePreview) -> Markup:
+def _customers(found: RulePreview, labels: Labels) -> Markup:
     head = (
         both("客户编号", "Customer"), both("现在", "Now"), both("改后", "Then"),
         both("标签", "Tags"), both("R 天", "R days"), both("F 单", "F orders"),
@@ -172,8 +175,8 @@ def _customers(found: RulePreview) -> Markup:
     rows = [
         (
             tag("code", customer.customer_id),
-            _placed(customer.from_tier, customer.from_rule),
-            _placed(customer.to_tier, customer.to_rule),
+            _placed(customer.from_tier, customer.from_rule, labels),
+            _placed(customer.to_tier, customer.to_rule, labels),
             _tag_changes(customer),
             f"{customer.days_since_last_order:,}",
             f"{customer.order_count:,}",
@@ -190,12 +193,12 @@ def _tag_changes(customer: MovedCustomer) -> Markup:
     return join([*gained, *lost])
 
 
-def _placed(tier: str, rule: str) -> Markup:
-    return join([_tier(tier), " ", tag("code", rule)])
+def _placed(tier: str, rule: str, labels: Labels) -> Markup:
+    return join([_tier(tier, labels), " ", tag("code", rule)])
 
 
-def _tier(tier: str) -> Markup:
-    return both(*(tier_name(tier, language) for language in LANGUAGES))
+def _tier(tier: str, labels: Labels) -> Markup:
+    return both(*(labels.tier(tier, language) for language in LANGUAGES))
 
 
 def _money(amount: Decimal) -> str:

@@ -26,6 +26,7 @@ from ml.clusters import (
     CLUSTER_MODEL_KIND,
     ClusterConfig,
     ClusterModel,
+    adjusted_rand_index,
     judge_stability,
 )
 from ml.errors import MlError
@@ -42,6 +43,9 @@ FIT_SCHEMA = pa.schema(
         ("customer_count", pa.int64()),
         ("common_customer_count", pa.int64()),
         ("adjusted_rand_index", pa.float64()),
+        # The new fit against the model in force on this month's data: what of the difference is
+        # the model's, and not people who moved.
+        ("same_data_rand_index", pa.float64()),
         ("is_first", pa.bool_()),
         ("is_published", pa.bool_()),
         ("reason", pa.string()),
@@ -162,8 +166,13 @@ def _verdict(
         slices = active_slices(home, connection, ASSIGNED)
     earlier = [one for one in slices if one.as_of_date < as_of]
     known = read_slice(earlier[-1]).to_pandas() if earlier else pd.DataFrame(columns=COLUMNS)
-    judged = judge_stability(known, model.predict(features), config)
+    found = model.predict(features)
+    judged = judge_stability(known, found, config)
+    in_force = _find_model(home, before["version_in_force"])
     return {
+        "same_data_rand_index": (
+            adjusted_rand_index(in_force.predict(features), found)[0] if in_force else None
+        ),
         "common_customer_count": judged.common_customers,
         "adjusted_rand_index": judged.index,
         "is_published": judged.is_stable,

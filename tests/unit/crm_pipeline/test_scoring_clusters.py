@@ -81,10 +81,13 @@ def test_a_like_month_takes_over_and_a_shifted_one_leaves_last_months_model_in_f
         240,
     )
     assert may["version_in_force"] == may["fitted_version"] != april["fitted_version"]
+    assert may["same_data_rand_index"] == pytest.approx(1.0, abs=0.05)
 
     june = shop.decide(shift(plant(seed=3)), JUNE)
     assert june["is_published"] is False
     assert "below 0.6" in str(june["reason"])
+    # People moved and the model did not: on one month's data the old one groups alike.
+    assert june["same_data_rand_index"] == pytest.approx(1.0, abs=0.05)
     assert june["fitted_version"] not in (None, may["fitted_version"])
     assert (june["version_in_force"], june["fitted_as_of_date"]) == (may["fitted_version"], MAY)
     night = assign_day(shop.home, shop.ledger, plant(), dt.date(2024, 7, 3))

@@ -1,0 +1,65 @@
+"""Report files of a home.
+
+Add here: which build a report is made of, and where it goes.
+Not here: what it says (``tier_report``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from crm_pipeline.lib.errors import PublishError
+from crm_pipeline.lib.files import atomic_path
+from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.publish.manifest import Manifest, current_manifest, list_builds
+from crm_pipeline.lib.reporting.figures import read_figures
+from crm_pipeline.lib.reporting.labels import LANGUAGES, read_labels
+from crm_pipeline.lib.reporting.tier_report import render_report
+from crm_pipeline.lib.warehouse import open_warehouse
+
+
+def find_build(home: CrmHome, as_of: dt.date | None) -> Manifest:
+    """The published build of a day, or the current one.
+
+    Raises:
+        PublishError: nothing is published, or no build of that day is kept.
+    """
+    if as_of is None:
+        current = current_manifest(home)
+        if current is None:
+            raise PublishError("nothing is published yet", remedy="run `crm run`")
+        return current
+    builds = list_builds(home)
+    for build in builds:
+        if build.as_of == as_of:
+            return build
+    kept = ", ".join(sorted({build.as_of.isoformat() for build in builds})) or "none"
+    raise PublishError(
+        f"no published build as of {as_of} is kept",
+        where=str(home.published),
+        remedy=f"name one of these days: {kept}; the monthly job keeps its own reports",
+    )
+
+
+def write_reports(home: CrmHome, build_dir: Path, seeds_dir: Path) -> list[Path]:
+    """Writes the report of one published build in both languages; returns the files.
+
+    Args:
+        home: ``reports/<YYYY-MM>/`` is below it.
+        build_dir: folder of the build; nothing else is read.
+        seeds_dir: rule tables with the names of tiers, stages and tags.
+    """
+    with open_warehouse(build_dir / "crm.duckdb", read_only=True) as connection:
+        figures = read_figures(connection)
+    labels = read_labels(seeds_dir, figures.build.ladder)
+    folder = home.reports / f"{figures.build.as_of:%Y-%m}"
+    written = []
+    for language in LANGUAGES:
+        target = folder / f"customer_tiers.{language}.html"
+        text = render_report(figures, labels, language).encode()
+        if not target.exists() or target.read_bytes() != text:
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(text)
+        written.append(target)
+    return written
