@@ -12,7 +12,13 @@ from pathlib import Path
 from crm_pipeline.lib.errors import PublishError
 from crm_pipeline.lib.files import atomic_path
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.publish.manifest import Manifest, current_manifest, list_builds
+from crm_pipeline.lib.publish.manifest import (
+    MANIFEST,
+    Manifest,
+    current_manifest,
+    list_builds,
+    read_manifest,
+)
 from crm_pipeline.lib.reporting.figures import read_figures
 from crm_pipeline.lib.reporting.labels import LANGUAGES, read_labels
 from crm_pipeline.lib.reporting.tier_report import render_report
@@ -20,7 +26,7 @@ from crm_pipeline.lib.warehouse import open_warehouse
 
 
 def find_build(home: CrmHome, as_of: dt.date | None) -> Manifest:
-    """The published build of a day, or the current one.
+    """The published build of a day, else the kept one of a past day; by default the current one.
 
     Raises:
         PublishError: nothing is published, or no build of that day is kept.
@@ -31,6 +37,9 @@ def find_build(home: CrmHome, as_of: dt.date | None) -> Manifest:
             raise PublishError("nothing is published yet", remedy="run `crm run`")
         return current
     builds = list_builds(home)
+    past = home.past / as_of.isoformat()
+    if (past / MANIFEST).is_file():
+        builds.append(read_manifest(past))
     for build in builds:
         if build.as_of == as_of:
             return build
@@ -38,7 +47,7 @@ def find_build(home: CrmHome, as_of: dt.date | None) -> Manifest:
     raise PublishError(
         f"no published build as of {as_of} is kept",
         where=str(home.published),
-        remedy=f"name one of these days: {kept}; the monthly job keeps its own reports",
+        remedy=f"name one of these days: {kept}; or build it with `crm run --as-of {as_of} --keep`",
     )
 
 
@@ -46,14 +55,16 @@ def write_reports(home: CrmHome, build_dir: Path, seeds_dir: Path) -> list[Path]
     """Writes the report of one published build in both languages; returns the files.
 
     Args:
-        home: ``reports/<YYYY-MM>/`` is below it.
+        home: ``reports/<YYYY-MM>/`` is below it; ``<YYYY-MM-DD>`` for a day within the month.
         build_dir: folder of the build; nothing else is read.
         seeds_dir: rule tables with the names of tiers, stages and tags.
     """
     with open_warehouse(build_dir / "crm.duckdb", read_only=True) as connection:
         figures = read_figures(connection)
     labels = read_labels(seeds_dir, figures.build.ladder)
-    folder = home.reports / f"{figures.build.as_of:%Y-%m}"
+    # A look within the month never takes the place of the month's own report.
+    as_of = figures.build.as_of
+    folder = home.reports / f"{as_of:{'%Y-%m' if figures.build.is_month_end else '%Y-%m-%d'}}"
     written = []
     for language in LANGUAGES:
         target = folder / f"customer_tiers.{language}.html"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
 from decimal import Decimal
-from html.parser import HTMLParser
 from pathlib import Path
 
 import duckdb
@@ -14,109 +12,16 @@ import pytest
 
 from crm_pipeline.lib.errors import PublishError
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.publish.manifest import Manifest
-from crm_pipeline.lib.reporting.figures import QUERIES, Build, read_figures
+from crm_pipeline.lib.reporting.figures import Build, read_figures
 from crm_pipeline.lib.reporting.labels import LANGUAGES, TIER_NAMES, Labels, read_labels
 from crm_pipeline.lib.reporting.tier_report import render_report, show
 from crm_pipeline.lib.reporting.words import WORDS
 from crm_pipeline.lib.reporting.write_report import find_build, write_reports
+from tests.report_support import MARTS, Numbers, build, figures_in, publish_june, reconcile
 
 SEEDS = Path(__file__).resolve().parents[4] / "dbt_project" / "seeds"
 NAMES = Labels(TIER_NAMES, tags={"fitness_fan": ("健身爱好者", "Fitness fan")})
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-
-# Six customers at the end of June; four of them had a tier at the end of May. c6 never bought.
-MARTS = {
-    "ops.build": "select date '2024-06-30' as as_of_date, 'CNY' as reporting_currency, "
-    "'playbook' as ladder, 365 as rfm_window_days",
-    "marts.rfm_tiers": """
-        select * replace (
-            spend_amount_in_window::decimal(18, 2) as spend_amount_in_window,
-            first_seen_date::date as first_seen_date,
-            official_as_of_date::date as official_as_of_date
-        )
-        from (values
-            ('c1', 'core', 'core', 900.10, 9, 9, 2, '2023-01-01', '2024-06-30'),
-            ('c2', 'core', 'core', 700.25, 6, 6, 5, '2023-01-01', '2024-06-30'),
-            ('c3', 'dormant', 'dormant', 300, 2, 2, 100, '2023-01-01', '2024-06-30'),
-            ('c4', 'new', 'new', 50, 1, 1, 3, '2023-05-05', '2024-06-30'),
-            ('c5', 'new', 'new', 40.5, 1, 1, 1, '2024-06-20', '2024-06-30'),
-            ('c6', 'general_value', 'general_value', 0, 0, 0, 10, '2024-06-20', '2024-06-30')
-        ) as t(customer_id, rfm_tier, official_rfm_tier, spend_amount_in_window,
-               order_count_in_window, order_count, days_since_last_order, first_seen_date,
-               official_as_of_date)""",
-    "marts.tier_history": """
-        select * replace (
-            valid_from::date as valid_from, nullif(valid_until, '')::date as valid_until
-        )
-        from (values
-            ('c1', 'core', '2024-04-30', ''),
-            ('c2', 'potential', '2024-05-31', '2024-06-30'), ('c2', 'core', '2024-06-30', ''),
-            ('c3', 'core', '2024-05-31', '2024-06-30'), ('c3', 'dormant', '2024-06-30', ''),
-            ('c4', 'new', '2024-05-31', ''), ('c5', 'new', '2024-06-30', ''),
-            ('c6', 'general_value', '2024-06-30', '')
-        ) as t(customer_id, rfm_tier, valid_from, valid_until)""",
-    "marts.fct_orders": """
-        select * replace (business_date::date as business_date)
-        from (values
-            ('c1', 'sale', '2024-06-28'), ('c1', 'sale', '2024-06-29'),
-            ('c4', 'sale', '2024-06-27'),
-            ('c5', 'sale', '2024-06-29'), ('c2', 'refund', '2024-06-01'),
-            ('c2', 'sale', '2024-05-30'), ('c1', 'sale', '2024-05-01'), (null, 'sale', '2024-06-02')
-        ) as t(customer_id, document_kind, business_date)""",
-    "metrics.sales_daily": """
-        select * replace (business_date::date as business_date,
-                          net_amount::decimal(18, 2) as net_amount)
-        from (values
-            ('app', '2024-06-01', 3, 0, 120.50), ('pos', '2024-06-30', 2, 1, 80.25),
-            ('app', '2024-05-31', 4, 0, 400), ('app', '2024-05-15', 1, 0, 50),
-            ('app', '2023-07-01', 1, 0, 10), ('app', '2023-06-30', 9, 0, 9999)
-        ) as t(channel, business_date, order_count, unconverted_order_count, net_amount)""",
-    "marts.lifecycle_stages": "select * from (values ('c1', 'loyal'), ('c2', 'repeat'), "
-    "('c3', 'churned'), ('c4', 'first_purchase'), ('c5', 'first_purchase'), ('c6', 'aware')) "
-    "as t(customer_id, lifecycle_stage)",
-    "marts.lifecycle_transitions": "select * replace (month_end::date as month_end) from (values "
-    "('2024-06-30', 'lifecycle', 'repeat', 'loyal', 1), "
-    "('2024-06-30', 'lifecycle', 'loyal', 'loyal', 7), "
-    "('2024-06-30', 'aipl', 'aware', 'interest', 55), "
-    "('2024-05-31', 'lifecycle', 'repeat', 'churned', 66)) "
-    "as t(month_end, stage_model, from_stage, to_stage, customer_count)",
-    "marts.customer_tags": "select * from (values ('c1', 'fitness_fan'), ('c2', 'fitness_fan')) "
-    "as t(customer_id, tag)",
-    "marts.customer_tag_changes": "select * replace (changed_on::date as changed_on) from (values "
-    "('c1', 'fitness_fan', 'entered', '2024-06-02'), ('c3', 'fitness_fan', 'left', '2024-06-30'), "
-    "('c2', 'fitness_fan', 'entered', '2024-05-31'), ('c4', 'tea', 'left', '2024-06-30')) "
-    "as t(customer_id, tag, change, changed_on)",
-    "marts.cluster_profiles": "select 1 as cluster_number, 'high_spend_recent' as cluster_name, "
-    "date '2024-06-30' as fitted_as_of_date, 5 as customer_count, 100.0 as customer_share_pct, "
-    "22.2 as mean_days_since_last_order, 3.8::double as mean_order_count_in_window, "
-    "398.17::double as mean_spend_in_window_amount, 1.5::double as mean_product_view_count",
-    "ops.feed_balance": "select * from (values ('app', 10, 8, 1, 1), ('app', 5, 5, 0, 0), "
-    "('ads', 100, 97, 3, 0)) as t(channel, received_count, accepted_count, quarantined_count, "
-    "duplicate_count)",
-    "marts.customer_timeline": "select * from (values ('app', date '2024-06-28'), "
-    "('app', date '2024-06-01')) as t(feed_channel, business_date)",
-    "ops.quarantine_summary": "select * from (values ('f', 'enum', 3), ('g', 'enum', 1), "
-    "('f', 'key', 2)) as t(feed, reason_code, record_count)",
-    "ops.late_records": "select * from (values ('f', 1, 60, true), ('g', 1, 30, true), "
-    "('f', null, 10, false)) as t(feed, within_days, record_count, is_in_time)",
-    "marts.identity_quality": "select 'full_rules' as rule_set, 452 as reviewed_pair_count, "
-    "1.0::double as pairwise_precision, .9457::double as pairwise_recall, 9 as account_count, "
-    "6 as customer_count",
-}  # fmt: skip
-
-
-def build(folder: Path, **instead: str | None) -> Path:
-    """A build folder; a mart that is given anew replaces the usual one, None leaves it out."""
-    folder.mkdir(parents=True)
-    queries = {**MARTS, **{name.replace("__", "."): query for name, query in instead.items()}}
-    with duckdb.connect(str(folder / "crm.duckdb")) as connection:
-        for schema in ("marts", "metrics", "ops"):
-            connection.execute(f"create schema {schema}")
-        for address, query in queries.items():
-            if query is not None:
-                connection.execute(f"create table {address} as {query}")
-    return folder
 
 
 def render(folder: Path, language: str = "en") -> str:
@@ -124,76 +29,16 @@ def render(folder: Path, language: str = "en") -> str:
         return render_report(read_figures(connection), NAMES, language)
 
 
-class Numbers(HTMLParser):
-    """What the page prints: figures by name, other texts, and cells without a figure."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.figures: dict[str, list[str]] = {}
-        self.loose: list[str] = []
-        self._open: list[str | None] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag != "meta":
-            self._open.append(
-                dict(attrs).get("data-figure") or ("style" if tag == "style" else None)
-            )
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        name = self._open[-1] if self._open else None
-        if name and name != "style":
-            self.figures.setdefault(name, []).append(data)
-        elif name is None:
-            self.loose.append(data)
-
-
-def figures_in(page: str) -> dict[str, str]:
-    found = Numbers(page).figures
-    assert all(len(set(texts)) == 1 for texts in found.values()), "one figure, one number"
-    return {name: texts[0] for name, texts in found.items()}
-
-
 @pytest.fixture(scope="module")
 def june(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("report") / "build")
 
 
-def parse(text: str) -> Decimal:
-    return Decimal(text.replace(",", "").replace("%", "").replace("+", ""))
-
-
 @pytest.mark.requirement("MEA-4")
 def test_every_printed_figure_equals_the_mart(june: Path) -> None:
     """Each number is asked for again by its name, and compared as a number, not as a text."""
-    with duckdb.connect(str(june / "crm.duckdb"), read_only=True) as connection:
-        asked: dict[str, list[dict[str, object]]] = {}
-        for name, query in QUERIES.items():
-            sql = re.sub(r"\$(\w+)", lambda found: f"date '{DAYS[found[1]]}'", query.sql)
-            cursor = connection.execute(sql)
-            columns = [column[0] for column in cursor.description or []]
-            asked[name] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     for language in LANGUAGES:
-        printed = figures_in(render(june, language))
-        assert len(printed) > 100
-        for name, text in printed.items():
-            query, key, column = name.split(":")
-            (row,) = [
-                row
-                for row in asked[query]
-                if "+".join(str(row[part]) for part in QUERIES[query].key) == key
-            ]
-            value = row[column]
-            if value is None:
-                assert text == "–", name
-            elif isinstance(value, dt.date):
-                assert text == value.isoformat(), name
-            else:
-                shown = len(text.rstrip("%").partition(".")[2])
-                assert abs(parse(text) - Decimal(str(value))) <= Decimal(10) ** -shown / 2, name
+        assert reconcile(render(june, language), june / "crm.duckdb", DAYS) > 100
 
 
 DAYS = {
@@ -365,14 +210,8 @@ def test_names_come_from_the_rule_tables_and_codes_stay_where_there_is_none(
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[CrmHome]:
-    home = CrmHome(tmp_path / "home").ensure()
-    folder = build(home.published / "20240630-abc")
-    made_at = dt.datetime(2024, 7, 1, tzinfo=dt.UTC)
-    manifest = Manifest("20240630-abc", dt.date(2024, 6, 30), made_at, 1, "f", {}, folder)
-    (folder / "manifest.json").write_text(manifest.to_json())
-    (home.published / "current").symlink_to(folder.name)
-    yield home
+def home(tmp_path: Path) -> CrmHome:
+    return publish_june(CrmHome(tmp_path / "home").ensure())
 
 
 def test_the_report_is_written_once_and_again_is_the_same_file(home: CrmHome) -> None:
@@ -388,10 +227,18 @@ def test_the_report_is_written_once_and_again_is_the_same_file(home: CrmHome) ->
     assert "客户分层运营报告" in first[0].read_text(encoding="utf-8")
 
 
+def test_a_look_within_the_month_never_replaces_the_months_own_report(home: CrmHome) -> None:
+    day = MARTS["ops.build"].replace("06-30", "06-15")
+    written = write_reports(home, build(home.root / "day", ops__build=day), SEEDS)
+    assert {path.parent.name for path in written} == {"2024-06-15"}
+
+
 def test_a_day_that_is_not_kept_is_refused_with_the_days_there_are(home: CrmHome) -> None:
     assert find_build(home, dt.date(2024, 6, 30)).build_id == "20240630-abc"
     with pytest.raises(PublishError, match=r"as of 2024-05-31 is kept[\s\S]*2024-06-30"):
         find_build(home, dt.date(2024, 5, 31))
+    (home.published / "20240630-abc").rename(home.past / "2024-06-30")
+    assert find_build(home, dt.date(2024, 6, 30)).build_dir == home.past / "2024-06-30"
     (home.published / "current").unlink()
     with pytest.raises(PublishError, match="nothing is published yet"):
         find_build(home, None)
