@@ -11,7 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.integration.pipeline_support import PROJECT, manifest, query, result_hash, run
+from crm_pipeline.lib.reporting.figures import Build
+from tests.integration.pipeline_support import PROJECT, crm, manifest, query, result_hash, run
+from tests.report_support import reconcile
 
 EXPECTED = json.loads(
     (PROJECT / "examples" / "online_retail" / "expected_totals.json").read_text(encoding="utf-8")
@@ -179,3 +181,19 @@ def test_the_monthly_job_makes_tiers_official(ran: tuple[Path, str]) -> None:
     assert query(ran[0], "select distinct valid_from from marts.tier_history") == [
         (date(2011, 11, 30),)
     ]
+
+
+@pytest.mark.requirement("MEA-4")
+def test_the_report_says_what_the_published_marts_say(ran: tuple[Path, str]) -> None:
+    done = crm(ran[0], "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = [Path(line) for line in done.stdout.splitlines()]
+    assert [path.name for path in pages] == ["customer_tiers.zh-CN.html", "customer_tiers.en.html"]
+    as_of = date.fromisoformat(str(manifest(ran[0])["as_of"]))
+    days = {name: str(day) for name, day in Build(as_of, "", "", 0).parameters.items()}
+    database = ran[0] / "published" / "current" / "crm.duckdb"
+    ids = [str(one) for (one,) in query(ran[0], "select customer_id from marts.dim_customers")]
+    for path in pages:
+        page = path.read_text(encoding="utf-8")
+        assert reconcile(page, database, days) > 100
+        assert not [one for one in ids if one in page]

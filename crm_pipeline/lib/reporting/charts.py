@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from crm_pipeline.lib.reporting.html import BLUE, INK, ORANGE, Content, Markup, join, tag
 
-WIDTH, LABEL_WIDTH, VALUE_WIDTH = 700, 190, 110
+# Narrow, so that the text is still read on a phone, where the whole chart shrinks to the screen.
+WIDTH, LABEL_WIDTH, VALUE_WIDTH = 540, 160, 90
 BAR, GAP = 15, 10
 
 
@@ -39,7 +40,7 @@ def bar_chart(
     longest = max((bar.value for _, row in rows for bar in row), default=0) or 1
     parts: list[Content] = [tag("title", title)]
     for place, name in enumerate(legend):
-        left = LABEL_WIDTH + place * 170
+        left = LABEL_WIDTH + place * 150
         parts.append(_rect(left, 4, 12, place))
         parts.append(_text(left + 18, 14, name, "start"))
     for number, (label, row) in enumerate(rows):

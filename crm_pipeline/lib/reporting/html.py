@@ -42,7 +42,7 @@ thead th { border-bottom: 2px solid #8c959f; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, th.number { font-weight: 600; vertical-align: bottom; white-space: normal; }
 code { font: .85em/1.4 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-svg { display: block; width: 100%; height: auto; max-width: 46rem; margin: .5rem 0; }
+svg { display: block; width: 100%; height: auto; max-width: 40rem; margin: .5rem 0; }
 svg text { font-family: inherit; fill: #1b1f24; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr));
   gap: .75rem; margin: 1rem 0; }
