@@ -97,6 +97,21 @@ orders as (select * from {{ ref('int_customer_orders') }}),
 
 tiers as (select * from {{ ref('rfm_tiers') }}),
 
+lifecycle as (select * from {{ ref('lifecycle_stages') }}),
+
+tags as (
+
+    select
+        customer_id,
+        count(*) as tag_count,
+        {{ joined_texts('tag', "' '", 'tag') }} as tags
+    from {{ ref('customer_tags') }}
+    group by customer_id
+
+),
+
+clusters as (select * from {{ ref('customer_clusters') }}),
+
 churn as (select * from {{ ref('churn_scores') }}),
 
 clv as (select * from {{ ref('clv_scores') }}),
@@ -182,6 +197,11 @@ final as (
         {%- endfor %}
         tiers.rfm_tier,
         tiers.official_rfm_tier,
+        lifecycle.lifecycle_stage,
+        lifecycle.aipl_stage,
+        coalesce(tags.tag_count, 0) as tag_count,
+        tags.tags,
+        clusters.cluster_name,
         churn.churn_probability,
         clv.predicted_clv,
         clv.probability_alive,
@@ -199,6 +219,9 @@ final as (
     from customers
     left join orders on customers.customer_id = orders.customer_id
     left join tiers on customers.customer_id = tiers.customer_id
+    left join lifecycle on customers.customer_id = lifecycle.customer_id
+    left join tags on customers.customer_id = tags.customer_id
+    left join clusters on customers.customer_id = clusters.customer_id
     left join churn on customers.customer_id = churn.customer_id
     left join clv on customers.customer_id = clv.customer_id
     {%- for domain in domains %}
