@@ -17,7 +17,7 @@ from tests.dbt_support import Delivery, ParsedDbt
 SENTENCES = Path(__file__).resolve().parents[1] / "fixtures" / "intent_sentences.csv"
 INTENTS = (
     "eco_material", "out_of_stock", "price_seeking", "newborn", "sensitive_skin",
-    "delivery_complaint",
+    "delivery_complaint", "recycling",
 )  # fmt: skip
 LEAST_PRECISION = LEAST_RECALL = 0.9
 

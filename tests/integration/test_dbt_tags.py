@@ -25,6 +25,7 @@ TODAY = "2024-06-30"
 CATALOGUE = [
     ("RICH", "护肤", True), ("CREAM", "护肤", False), ("MAT", "健身器材", False),
     ("BELL", "健身器材", False), ("ROPE", "健身器材", False), ("COT", "婴儿家具床品", False),
+    ("ORGANIC OATS", "茶饮零食", False),
 ]  # fmt: skip
 _NUMBERS = itertools.count(1)
 
@@ -92,6 +93,11 @@ RECORDS: dict[str, list[Row]] = {
         bought("cart_bought", "06-26 10:00", "CREAM"),
         bought("cart_other_bought", "06-26 10:00", "MAT"),
         bought("cart_again", "06-25 04:00", "CREAM"),
+        bought("cycle", "05-01 05:00", "CREAM"), bought("cycle_again", "05-01 05:00", "CREAM"),
+        bought("cycle_again", "06-10 05:00", "CREAM"), bought("cycle_soon", "05-20 05:00", "CREAM"),
+        bought("green", "05-01 05:00", "ORGANIC OATS"),
+        bought("greener", "05-01 05:00", "ORGANIC OATS"),
+        bought("greener", "05-02 05:00", "ORGANIC OATS"),
         bought("visit_online", "06-29 06:00", "TEA"),
     ],
     "store_visits": [
@@ -244,6 +250,24 @@ def test_a_cart_left_for_a_day_gives_a_tag_and_an_emptied_or_bought_one_does_not
     assert days(held["cart_left"])[0] == "2024-06-26"
     evidence = "cart_added 2024-06-25, CREAM, not bought by 2024-06-26"
     assert held["cart_left"]["evidence"] == evidence
+
+
+@pytest.mark.requirement("CUS-12")
+def test_the_beauty_pack_tells_when_the_cycle_of_45_days_is_over(shop: Path) -> None:
+    held = tags(shop)["skin_care_due"]
+    assert set(held) == {"cycle"}
+    assert days(held["cycle"]) == ("2024-06-15", "2024-07-15")
+    assert held["cycle"]["tag_kind"] == "industry"
+
+
+@pytest.mark.requirement("CUS-14")
+def test_organic_purchases_make_a_green_consumer(shop: Path) -> None:
+    held = tags(shop)
+    assert set(held["organic_buyer"]) == {"green"}
+    assert set(held["green_consumer"]) == {"greener"}  # which replaces the lesser tag
+    assert changes(shop, "organic_buyer", "greener") == [
+        ("greener", "entered", "2024-05-01"), ("greener", "left", "2024-05-02"),
+    ]  # fmt: skip
 
 
 def test_a_visit_without_a_purchase_on_that_day_gives_a_tag(shop: Path) -> None:

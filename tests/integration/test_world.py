@@ -592,8 +592,8 @@ def tagged(
         )
     dbt_support.build(
         path, work, "--select", "+customer_tags", "+customer_tag_changes",
-        "--exclude", "path:models/staging", "--exclude-resource-type", "unit_test", "test",
-        as_of_date=LAST_DAY.isoformat(),
+        "+customer_life_stages", "--exclude", "path:models/staging",
+        "--exclude-resource-type", "unit_test", "test", as_of_date=LAST_DAY.isoformat(),
     )  # fmt: skip
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute(
@@ -653,3 +653,20 @@ def test_every_planted_pattern_is_found_while_it_lasts(
     missed = lasting - found
     assert len(missed) <= 0.01 * len(lasting)
     assert all(tag_oracle.not_staged(tagged, lives[person]) for person in missed)
+
+
+@pytest.mark.requirement("CUS-10")
+def test_life_stages_are_told_of_those_who_agreed_to_profiling_and_nobody_else(
+    tagged: duckdb.DuckDBPyConnection,
+) -> None:
+    agreed = """
+        select customer_id from marts.consent_states where purpose = 'profiling'
+        group by all having bool_and(is_usable)
+    """
+    staged = {customer for (customer,) in rows(
+        tagged, "select distinct customer_id from marts.customer_life_stages")}  # fmt: skip
+    may = {customer for (customer,) in rows(tagged, agreed)}
+    told = {customer for (customer,) in rows(
+        tagged, "select distinct customer_id from intermediate.int_child_windows")}  # fmt: skip
+    assert staged and staged <= may
+    assert told - may  # who did not agree buys for children too

@@ -14,6 +14,7 @@ from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
 from crm_pipeline.lib.rules.ladders import read_ladders
+from crm_pipeline.lib.rules.life_stages import read_life_stage_evidence, read_life_stages
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.price_bands import read_price_bands
 from crm_pipeline.lib.rules.sentiment_lexicon import read_sentiment_lexicon
@@ -31,6 +32,8 @@ READERS = (
     read_industry_packs,
     read_intent_lexicon,
     read_ladders,
+    read_life_stage_evidence,
+    read_life_stages,
     read_lifecycle_labels,
     read_lifecycle_rules,
     read_price_bands,

@@ -111,3 +111,34 @@
 {% macro first_of_year(year) -%}
     cast(concat(cast({{ year }} as varchar), '-01-01') as date)
 {%- endmacro %}
+
+{# The day so many calendar months after (before, when negative) a date; the month's last day where it is shorter. #}
+{% macro add_months(day, months) -%}
+    {{ return(adapter.dispatch('add_months')(day, months)) }}
+{%- endmacro %}
+
+{% macro default__add_months(day, months) -%}
+    cast({{ day }} + ({{ months }}) * interval '1' month as date)
+{%- endmacro %}
+
+{% macro spark__add_months(day, months) -%}
+    add_months({{ day }}, cast({{ months }} as int))
+{%- endmacro %}
+
+{# Whole calendar months that have passed from one date to another. #}
+{% macro months_passed(earlier, later) -%}
+    {{ return(adapter.dispatch('months_passed')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__months_passed(earlier, later) -%}
+    cast(date_sub('month', {{ earlier }}, {{ later }}) as integer)
+{%- endmacro %}
+
+{% macro spark__months_passed(earlier, later) -%}
+    cast(floor(months_between({{ later }}, {{ earlier }})) as int)
+{%- endmacro %}
+
+{# Half of the days from one date to another, rounded down. #}
+{% macro half_of_days(earlier, later) -%}
+    cast(floor({{ days_between(earlier, later) }} / 2) as integer)
+{%- endmacro %}
