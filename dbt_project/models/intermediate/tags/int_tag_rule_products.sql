@@ -18,7 +18,10 @@ final as (
         on
             (rules.category_name is null or {{ is_in_list('products.category_name', 'rules.category_name') }})
             and (rules.is_premium is null or rules.is_premium = coalesce(products.is_premium, false))
-            and (rules.product_words is null or {{ matches_pattern('lower(products.product_name)', 'lower(rules.product_words)') }})
+            and (
+                rules.product_words is null
+                or {{ matches_pattern('lower(products.product_name)', 'lower(rules.product_words)') }}
+            )
     where rules.has_product_filter
 
 )
