@@ -30,8 +30,9 @@
 
 
 {#
-  Spells: what overlaps or touches is one. Rule and evidence are those of the firing that began it, so that a later
-  one changes neither. `firings` has fired_date and ends_date (the first day without the tag, null for never).
+  Spells: what overlaps or touches is one. The rule is that of the firing that began it, so that a later one does not
+  change it. `firings` has fired_date and ends_date (the first day without the tag, null for never), and one row per
+  customer, rule and fired_date: a tie would be ordered in two ways.
 #}
 {% macro merged_spells(firings) %}
     select
@@ -41,14 +42,13 @@
         case
             when count(ends_date) = count(*) then max(ends_date)
         end as until_date,
-        max(case when is_start = 1 then rule_id end) as rule_id,
-        max(case when is_start = 1 then evidence end) as evidence
+        max(case when is_start = 1 then rule_id end) as rule_id
     from (
         select
             *,
             sum(is_start) over (
                 partition by customer_id, tag
-                order by fired_date, rule_id, evidence
+                order by fired_date, rule_id
                 rows between unbounded preceding and current row
             ) as spell_number
         from (
@@ -58,7 +58,7 @@
                     when
                         fired_date <= max(coalesce(ends_date, cast('9999-12-31' as date))) over (
                             partition by customer_id, tag
-                            order by fired_date, rule_id, evidence
+                            order by fired_date, rule_id
                             rows between unbounded preceding and 1 preceding
                         )
                         then 0

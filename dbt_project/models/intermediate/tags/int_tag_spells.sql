@@ -119,8 +119,7 @@ standing_firings as (
             when cuts.cut_date is null then firings.ends_date
             when firings.ends_date is null then cuts.cut_date
             else least(firings.ends_date, cuts.cut_date)
-        end as ends_date,
-        firings.evidence
+        end as ends_date
     from firings
     left join cuts
         on

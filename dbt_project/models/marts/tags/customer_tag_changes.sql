@@ -1,7 +1,7 @@
 -- Dated by what happened, never by the run: a rebuild or a merge of two customers gives no entry of today.
 with
 
-spells as (select * from {{ ref('int_tag_spells') }}),
+spells as (select * from {{ ref('int_tag_spells_explained') }}),
 
 changes as (
 

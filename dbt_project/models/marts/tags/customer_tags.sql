@@ -1,6 +1,6 @@
 with
 
-spells as (select * from {{ ref('int_tag_spells') }}),
+spells as (select * from {{ ref('int_tag_spells_explained') }}),
 
 tag_kinds as (
 
