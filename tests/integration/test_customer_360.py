@@ -48,6 +48,11 @@ def events() -> list[dict[str, Any]]:
         ("visitor", "login", "2023-02-01 10:00", {}),
         ("visitor", "page_view", "2023-02-01 10:05", {"dwell_seconds": "5"}),
         ("visitor", "search", "2023-12-01 10:00", {"dwell_seconds": "20"}),
+        # The last day before a window, and its first.
+        ("visitor", "search", "2023-07-01 10:00", {}),
+        ("visitor", "search", "2023-07-02 10:00", {}),
+        ("visitor", "page_view", "2024-05-31 10:00", {}),
+        ("visitor", "search", "2024-06-01 10:00", {}),
         ("visitor", "page_view", "2024-06-29 01:00", {"dwell_seconds": "30.5"}),
         ("visitor", "product_view", "2024-06-29 01:10", {"sku": "TEA", "dwell_seconds": "9.5"}),
         ("visitor", "product_view", "2024-06-29 05:00", {"sku": "TEA"}),
@@ -114,11 +119,17 @@ def sales() -> list[Delivery]:
     ]  # fmt: skip
     refund = {"refund_id": "r1", "order_id": "g1", "refunded_at": "2024-06-05",
               "refund_amount": "30", "currency": "CNY"}  # fmt: skip
+    refunds = [
+        refund,
+        refund | {"refund_id": "r2"},
+        refund | {"refund_id": "abroad", "order_id": "g2", "currency": "USD"},
+        refund | {"refund_id": "lost", "order_id": "unknown", "source_customer_id": "giver"},
+    ]
     return [
         Delivery("lines", "shop", "order_lines", [*lines, *others]),
         Delivery("heads", "shop", "orders", heads),
         Delivery("products", "shop", "products", products),
-        Delivery("refunds", "shop", "refunds", [refund, refund | {"refund_id": "r2"}]),
+        Delivery("refunds", "shop", "refunds", refunds),
     ]
 
 
@@ -183,7 +194,13 @@ def contacts() -> list[Delivery]:
         return {"post_id": f"m{number}", "source_customer_id": "social", "group_id": "G1",
                 "posted_at": f"2024-06-1{number}", "post_kind": kind, "like_count": 2}  # fmt: skip
 
+    opt_outs = [
+        {"request_id": f"q-{account}", "source_customer_id": account, "request_status": status,
+         "request_kind": "profiling_opt_out", "requested_at": "2024-03-15"}
+        for account, status in (("reader", "open"), ("holder", "done"), ("asker", "refused"))
+    ]  # fmt: skip
     return [
+        Delivery("privacy", "shop", "privacy_requests", opt_outs),
         receipt("email", "m1", "sent", "delivered", "opened", "opened", "clicked"),
         receipt("email", "m2", "sent", "delivered"),
         receipt("sms", "m3", "sent", "failed"),
@@ -228,6 +245,9 @@ CONSENTS = [
     consent("reader", "sms", "marketing", True, "2024-02-01"),
     consent("reader", "sms", "marketing", False, "2024-03-01"),
     consent("reader", "sms", "service", True, "2024-02-01"),
+    consent("reader", "push", "profiling", True, "2024-02-01"),
+    consent("holder", "push", "profiling", True, "2024-04-01"),
+    consent("asker", "push", "profiling", True, "2024-02-01"),
 ]
 
 
@@ -265,11 +285,11 @@ def test_behaviour_is_counted_ever_in_a_year_and_in_a_month(warehouse: Path) -> 
     def three(measure: str) -> list[Any]:
         return [row[f"{measure}{window}"] for window in windows]
 
-    assert three("session_count") == [4, 3, 2]  # the device before login is nobody's session
-    assert three("active_day_count") == [3, 2, 1]
-    assert three("page_view_count") == [2, 1, 1]
+    assert three("session_count") == [8, 6, 3]  # the device before login is nobody's session
+    assert three("active_day_count") == [7, 5, 2]
+    assert three("page_view_count") == [3, 2, 1]
     assert three("product_view_count") == [2, 2, 2]
-    assert three("search_count") == [1, 1, 0]
+    assert three("search_count") == [4, 3, 1]
     assert three("dwell_seconds") == [Decimal(65), Decimal(60), Decimal(40)]
     assert (row["login_count"], row["share_count"], row["check_in_count"]) == (1, 1, 1)
     assert row["last_active_date"] == day("2024-06-29")
@@ -426,7 +446,7 @@ def test_returns_count_refunds_that_name_an_order_and_documents_of_returns(
         warehouse, "giver", "refund_count", "refunded_order_count", "return_rate_pct",
         "last_refund_date", "refund_amount", "spend_amount",
     ) == {
-        "refund_count": 3, "refunded_order_count": 1, "return_rate_pct": 150.0,
+        "refund_count": 4, "refunded_order_count": 2, "return_rate_pct": 200.0,
         "last_refund_date": day("2024-06-09"), "refund_amount": Decimal("70.00"),
         "spend_amount": Decimal("80.00"),
     }  # fmt: skip
@@ -439,7 +459,10 @@ def test_consents_are_told_per_way_and_purpose(warehouse: Path) -> None:
     assert ways == {"email": True, "sms": False, "wecom": False, "push": True}
     assert row["marketing_channel_count"] == 2
     assert row["has_service_consent"] and row["has_withdrawn_consent"]
-    assert not row["has_profiling_consent"]
+    # Asked not to be profiled since; another agreed again after that, a third was refused.
+    profiled = {who: customer(warehouse, who)["has_profiling_consent"]
+                for who in ("reader", "holder", "asker")}  # fmt: skip
+    assert profiled == {"reader": False, "holder": True, "asker": True}
     assert row["last_consent_date"] == day("2024-03-01")
 
 
@@ -513,6 +536,21 @@ def test_a_sum_that_differs_from_its_facts_is_an_error(warehouse: Path, tmp_path
         as_of_date=TODAY, business_timezone="Asia/Shanghai", reporting_currency="CNY",
     )  # fmt: skip
     assert "Got 1 result" in done.stdout, done.stdout[-2000:]
+
+
+@pytest.mark.requirement("CUS-2")
+def test_the_timeline_names_the_customer_of_every_touch_and_no_visitor(warehouse: Path) -> None:
+    rows = dbt_support.read(
+        warehouse,
+        "select customer_id, source_customer_id, reference_id from marts.customer_timeline",
+    )
+    assert {row["customer_id"] for row in rows} >= {f"c-shop-{account}" for account in MERGED}
+    assert all(row["customer_id"] == f"c-shop-{row['source_customer_id']}" for row in rows)
+    [seen] = dbt_support.read(
+        warehouse,
+        "select sum(touch_count) as n from marts.customer_timeline where entity = 'events'",
+    )
+    assert seen["n"] == len(events()) - 1  # the visitor before login
 
 
 MERGED = ("visitor", "carts", "social", "asker", "critic", "reader", "holder", "buyer", "giver")

@@ -3,8 +3,6 @@ with
 
 source_customers as (select * from {{ ref('source_customers') }}),
 
-recent_from as (select {{ as_of_plus(-var('recent_days')) }} as day_before),
-
 cart_products as (
 
     select
@@ -34,30 +32,37 @@ ordered_products as (
         on
             order_lines.channel = source_customers.channel
             and order_lines.source_customer_id = source_customers.source_customer_id
-    where order_lines.is_sale and order_lines.business_date > (select recent_from.day_before from recent_from)
+    where order_lines.is_sale and order_lines.business_date > {{ as_of_plus(-var('recent_days')) }}
     group by source_customers.customer_id, order_lines.sku
 
 ),
 
 -- Left in the cart: neither taken out nor ordered since it was last put in.
-carts as (
+left_products as (
 
     select
         cart_products.customer_id,
-        max(cart_products.last_added_date) as last_cart_date,
-        {{ count_when(
-            'cart_products.last_added_date > (select recent_from.day_before from recent_from)'
-            ~ ' and cart_products.last_added_at'
-            ~ ' > coalesce(cart_products.last_removed_at, ' ~ sql_instant('1900-01-01') ~ ')'
-            ~ ' and cart_products.last_added_at'
-            ~ ' > coalesce(ordered_products.last_ordered_at, ' ~ sql_instant('1900-01-01') ~ ')'
-        ) }} as open_cart_product_count
+        cart_products.last_added_date,
+        cart_products.last_added_date > {{ as_of_plus(-var('recent_days')) }}
+        and cart_products.last_added_at > coalesce(cart_products.last_removed_at, {{ sql_instant('1900-01-01') }})
+        and cart_products.last_added_at > coalesce(ordered_products.last_ordered_at, {{ sql_instant('1900-01-01') }})
+            as is_left
     from cart_products
     left join ordered_products
         on
             cart_products.customer_id = ordered_products.customer_id
             and cart_products.sku = ordered_products.sku
-    group by cart_products.customer_id
+
+),
+
+carts as (
+
+    select
+        customer_id,
+        max(last_added_date) as last_cart_date,
+        {{ count_when('is_left') }} as open_cart_product_count
+    from left_products
+    group by customer_id
 
 ),
 

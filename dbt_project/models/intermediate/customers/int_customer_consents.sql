@@ -6,6 +6,42 @@ with
 
 states as (select * from {{ ref('consent_states') }}),
 
+source_customers as (select * from {{ ref('source_customers') }}),
+
+-- A request not to be profiled takes back what was agreed to before it, unless the desk refused it.
+opt_outs as (
+
+    select
+        source_customers.customer_id,
+        max(requests.requested_at) as opted_out_at
+    from {{ ref('stg_privacy_requests') }} as requests
+    inner join source_customers
+        on
+            requests.channel = source_customers.channel
+            and requests.source_customer_id = source_customers.source_customer_id
+    where requests.request_kind = 'profiling_opt_out' and requests.request_status <> 'refused'
+    group by source_customers.customer_id
+
+),
+
+usable as (
+
+    select
+        states.customer_id,
+        states.purpose,
+        states.consent_channel,
+        states.is_granted,
+        states.occurred_at,
+        states.is_usable
+        and (
+            states.purpose <> 'profiling'
+            or states.occurred_at > coalesce(opt_outs.opted_out_at, {{ sql_instant('1900-01-01') }})
+        ) as is_usable
+    from states
+    left join opt_outs on states.customer_id = opt_outs.customer_id
+
+),
+
 final as (
 
     select
@@ -20,7 +56,7 @@ final as (
         max(case when is_usable and purpose = 'profiling' then 1 else 0 end) = 1 as has_profiling_consent,
         max(case when not is_granted then 1 else 0 end) = 1 as has_withdrawn_consent,
         max({{ to_business_date('occurred_at') }}) as last_consent_date
-    from states
+    from usable
     group by customer_id
 
 )

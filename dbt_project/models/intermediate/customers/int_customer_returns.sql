@@ -3,7 +3,7 @@ with
 
 source_customers as (select * from {{ ref('source_customers') }}),
 
--- Refunds that name their order, then documents that carry refund lines themselves.
+-- Refunds of a known order, whether or not their money could be told, and documents with refund lines of their own.
 refunds as (
 
     select
@@ -12,7 +12,7 @@ refunds as (
         order_id as refunded_order_id,
         business_date
     from {{ ref('int_refunds_linked') }}
-    where refund_state in ('counted', 'capped') and source_customer_id is not null
+    where refund_state not in ('orphan_held', 'orphan_expired') and source_customer_id is not null
 
     union all
 

@@ -89,6 +89,8 @@
     {%- endfor -%}
 {%- endfor -%}
 
+-- depends_on: {{ ref('fct_orders') }}
+-- (so that the test comparing the two runs in the call that builds the later one)
 with
 
 customers as (select * from {{ ref('dim_customers') }}),
