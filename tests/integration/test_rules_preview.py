@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 import shutil
@@ -57,9 +58,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> CrmHome:
     ):
         lines += buys(account, orders, price, last)
     dbt_support.create_sources(home.warehouse)
-    dbt_support.deliver(home.warehouse, [Delivery("shop", "shop", "order_lines", lines)])
+    tea = {"sku": "TEA", "product_name": "Green tea", "is_premium": "true"}
+    dbt_support.deliver(
+        home.warehouse,
+        [
+            Delivery("shop", "shop", "order_lines", lines),
+            Delivery("catalogue", "shop", "products", [tea]),
+        ],
+    )
     dbt_support.identify_every_account(home.warehouse)
-    chosen = ("--select", "+rfm_tiers", "--exclude-resource-type", "test", "unit_test")
+    chosen = ("--select", "+rfm_tiers", "+customer_tags")
+    chosen += ("--exclude-resource-type", "test", "unit_test")
     dbt_support.build(home.warehouse, home.root.parent, *chosen)
     with duckdb.connect(str(home.warehouse)) as connection:
         record_as_of(connection, JUNE, run_id="test")
@@ -155,37 +164,23 @@ def test_a_warehouse_built_with_other_rules_is_not_compared_with(
             )
 
 
-def test_tags_gained_and_lost_are_counted_where_there_are_tags(
+def test_a_stricter_rule_takes_the_tag_from_those_who_no_longer_meet_it(
     home: CrmHome, tmp_path: Path
 ) -> None:
-    """Stands in for the model of tags: any that depends on a rule table would do."""
-    project = tmp_path / "dbt_project"
-    shutil.copytree(dbt_support.PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-    model = project / "models" / "marts" / "customers" / "customer_tags.sql"
-    for path in project.rglob("customer_tags*"):
-        path.unlink()
-    model.write_text(
-        "{{ config(contract={'enforced': false}) }}\n"
-        "select customer_id, rfm_tier as tag from {{ ref('rfm_tiers') }}\n"
-    )
-    copy = CrmHome(tmp_path / "home").ensure()
-    shutil.copy(home.warehouse, copy.warehouse)
-    with duckdb.connect(str(copy.warehouse)) as connection:
-        connection.execute(
-            "create or replace table marts.customer_tags as "
-            "select customer_id, rfm_tier as tag from marts.rfm_tiers"
-        )
-    edited = edit(tmp_path / "home", "playbook,10,core,0,7,5,", "playbook,10,core,0,7,3,")
-    folder = tmp_path / "edited"
-    folder.mkdir()
-    (edited / "rfm_ladders.csv").rename(folder / "rfm_ladders.csv")
-    found = preview_rules(copy, folder, project=project, channels=CHANNELS, told=TOLD,
-                          currency="CNY", limit=1)  # fmt: skip
+    """Who bought of the premium line on two days is its buyer; on four days only some did."""
+    text = (SEEDS / "tag_rules.csv").read_text(encoding="utf-8")
+    head, *rows = csv.reader(text.splitlines())
+    [row] = [row for row in rows if row[0] == "premium_bought_twice"]
+    row[head.index("min_count")] = "4"
+    with (tmp_path / "tag_rules.csv").open("w", encoding="utf-8", newline="") as target:
+        csv.writer(target).writerows([head, *rows])
+    found = preview(home, tmp_path, limit=1)
+    assert [(edit.kind, edit.key) for edit in found.edits] == [("changed", "premium_bought_twice")]
     assert [(tag.tag, tag.gained_count, tag.lost_count) for tag in found.tags] == [
-        ("core", 2, 0),
-        ("high_value_loyal", 0, 2),
+        ("premium_line_buyer", 0, 2)
     ]
-    assert found.retagged_count == 2
+    assert (found.has_tags, found.moved_count, found.retagged_count) == (True, 0, 2)
     [first] = found.customers
-    assert (first.gained_tags, first.lost_tags) == ("core", "high_value_loyal")
-    assert "+core -high_value_loyal" in tell_preview(found)
+    assert (first.customer_id, first.lost_tags) == ("c-shop-late", "premium_line_buyer")
+    assert "-premium_line_buyer" in tell_preview(found)
+    assert {"tag_rules", "customer_tags"} <= set(found.models)
