@@ -43,12 +43,24 @@ MARTS = {
             valid_from::date as valid_from, nullif(valid_until, '')::date as valid_until
         )
         from (values
-            ('c1', 'core', '2024-04-30', ''),
-            ('c2', 'potential', '2024-05-31', '2024-06-30'), ('c2', 'core', '2024-06-30', ''),
-            ('c3', 'core', '2024-05-31', '2024-06-30'), ('c3', 'dormant', '2024-06-30', ''),
-            ('c4', 'new', '2024-05-31', ''), ('c5', 'new', '2024-06-30', ''),
-            ('c6', 'general_value', '2024-06-30', '')
-        ) as t(customer_id, rfm_tier, valid_from, valid_until)""",
+            ('c1', 'core', null, '2024-04-30', ''),
+            ('c2', 'potential', null, '2024-05-31', '2024-06-30'),
+            ('c2', 'core', 'potential', '2024-06-30', ''),
+            ('c3', 'core', null, '2024-05-31', '2024-06-30'),
+            ('c3', 'dormant', 'core', '2024-06-30', ''),
+            ('c4', 'new', null, '2024-05-31', ''), ('c5', 'new', null, '2024-06-30', ''),
+            ('c6', 'general_value', null, '2024-06-30', '')
+        ) as t(customer_id, rfm_tier, previous_rfm_tier, valid_from, valid_until)""",
+    "marts.tier_transitions": "select * replace (month_end::date as month_end) from (values "
+    "('2024-06-30', 'playbook', 'core', 'core', 'stayed', 1), "
+    "('2024-06-30', 'playbook', 'core', 'dormant', 'down', 1), "
+    "('2024-06-30', 'playbook', 'potential', 'core', 'up', 1), "
+    "('2024-06-30', 'playbook', 'new', 'new', 'stayed', 1), "
+    "('2024-06-30', 'playbook', 'none', 'new', 'entered', 1), "
+    "('2024-06-30', 'playbook', 'none', 'general_value', 'entered', 1), "
+    "('2024-06-30', 'metals', 'gold', 'silver', 'down', 99), "
+    "('2024-05-31', 'playbook', 'none', 'core', 'entered', 77)) "
+    "as t(month_end, ladder, from_tier, to_tier, direction, customer_count)",
     "marts.fct_orders": """
         select * replace (business_date::date as business_date)
         from (values

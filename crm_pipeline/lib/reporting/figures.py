@@ -34,6 +34,30 @@ _TIERS_BEFORE = """
     from marts.tier_history
     where valid_from <= $month_before and (valid_until is null or valid_until > $month_before)
 """
+# Moves on record, unless the month before is the first one; within a month, those of today so far.
+_OFFICIAL_MOVES = """
+    select nullif(from_tier, 'none') as from_tier, to_tier, sum(customer_count) as customer_count
+    from marts.tier_transitions
+    where month_end = $as_of and ladder = (select ladder from ops.build)
+    group by from_tier, to_tier
+"""
+_MOVES = f"""
+    official as ({_OFFICIAL_MOVES}),
+    now as ({_TIERS}),
+    before as ({_TIERS_BEFORE}),
+    today as (
+        select before.tier as from_tier, now.tier as to_tier, count(*) as customer_count
+        from now
+        left join before using (customer_id)
+        where not exists (from official) and exists (from before)
+        group by before.tier, now.tier
+    ),
+    moves as (
+        from official where exists (select 1 from official where from_tier is not null)
+        union all
+        from today
+    )
+"""
 _SALES = """
     select
         coalesce(sum(order_count), 0) as order_count,
@@ -136,49 +160,51 @@ QUERIES: Mapping[str, Query] = {
     ),
     "moves": Query(
         f"""
-        with now as ({_TIERS}), before as ({_TIERS_BEFORE})
-        select
-            coalesce(before.tier, '') as from_tier,
-            now.tier as to_tier,
-            count(*) as customer_count,
-            coalesce(sum(now.spend_amount_in_window), 0) as spend_amount
-        from now
-        left join before using (customer_id)
-        where exists (from before)
-        group by from_tier, to_tier
+        with {_MOVES}
+        select coalesce(from_tier, '') as from_tier, to_tier, customer_count
+        from moves
         order by from_tier, to_tier
         """,
         key=("from_tier", "to_tier"),
-        needs=("marts.rfm_tiers", "marts.tier_history"),
+        needs=("marts.rfm_tiers", "marts.tier_history", "marts.tier_transitions"),
+    ),
+    "moved": Query(
+        f"""
+        with {_MOVES}
+        select
+            coalesce(sum(customer_count) filter (from_tier <> to_tier), 0) as moved_count,
+            100 * coalesce(sum(customer_count) filter (from_tier <> to_tier), 0)::double
+                / nullif(sum(customer_count) filter (from_tier is not null), 0) as moved_share_pct
+        from moves
+        """,
+        needs=("marts.rfm_tiers", "marts.tier_history", "marts.tier_transitions"),
     ),
     "top_moves": Query(
         f"""
-        with now as ({_TIERS}), before as ({_TIERS_BEFORE})
+        with now as ({_TIERS}), before as ({_TIERS_BEFORE}),
+        official as (select * from marts.tier_history where valid_from = $as_of),
+        changed as (
+            select customer_id, previous_rfm_tier as from_tier, rfm_tier as to_tier
+            from official
+            union all
+            select customer_id, before.tier, now.tier
+            from now
+            inner join before using (customer_id)
+            where not exists (from official)
+        )
         select
-            before.tier as from_tier,
-            now.tier as to_tier,
+            changed.from_tier,
+            changed.to_tier,
             count(*) as customer_count,
             coalesce(sum(now.spend_amount_in_window), 0) as spend_amount
-        from now
-        inner join before using (customer_id)
-        where now.tier <> before.tier
-        group by from_tier, to_tier
+        from changed
+        left join now using (customer_id)
+        where changed.from_tier <> changed.to_tier
+        group by changed.from_tier, changed.to_tier
         order by spend_amount desc, customer_count desc, from_tier, to_tier
         limit 10
         """,
         key=("from_tier", "to_tier"),
-        needs=("marts.rfm_tiers", "marts.tier_history"),
-    ),
-    "moved": Query(
-        f"""
-        with now as ({_TIERS}), before as ({_TIERS_BEFORE})
-        select
-            count(*) filter (now.tier <> before.tier) as moved_count,
-            100 * count(*) filter (now.tier <> before.tier)::double / nullif(count(*), 0)
-                as moved_share_pct
-        from now
-        inner join before using (customer_id)
-        """,
         needs=("marts.rfm_tiers", "marts.tier_history"),
     ),
     "lifecycle": Query(

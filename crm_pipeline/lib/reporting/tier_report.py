@@ -129,7 +129,7 @@ class _Report:
                 below = self._change(query, row, column)
                 cards.append(self._card(column, self.figure(query, row, column), below))
         moved = self.figures.one("moved")
-        if moved and self.figures.rows["top_moves"]:
+        if moved and self.figures.rows["moves"]:
             share = self.figure("moved", moved, "moved_share_pct")
             below = join([share, " ", self.say("moved_share")])
             number = self.figure("moved", moved, "moved_count")
@@ -343,7 +343,7 @@ class _Report:
 
     def _open_points(self) -> Iterator[Content]:
         points = [self.say("not_available", marts=mart) for mart in self.figures.absent_marts]
-        if not self.figures.rows.get("top_moves") and "moves" in self.figures.rows:
+        if "moves" in self.figures.rows and not self.figures.rows["moves"]:
             points.append(self.say("no_moves"))
         if points:
             yield tag("ul", join(tag("li", point) for point in points))

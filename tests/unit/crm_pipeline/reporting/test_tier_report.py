@@ -72,6 +72,7 @@ def test_the_figures_are_what_a_person_would_count(june: Path) -> None:
         "tiers:potential:customer_count_before": "1",
         "moves:core+dormant:customer_count": "1",
         "moves:+new:customer_count": "1",
+        "moves:core+core:customer_count": "1",
         "moved::moved_count": "2",
         "moved::moved_share_pct": "50.0%",
         "top_moves:potential+core:spend_amount": "700.25",
@@ -145,7 +146,9 @@ def test_what_no_mart_holds_yet_is_an_open_point_and_nothing_else_changes(tmp_pa
 def test_the_first_month_compares_with_nothing_and_says_so(tmp_path: Path) -> None:
     history = MARTS["marts.tier_history"] + " where valid_from::date = date '2024-06-30'"
     sales = MARTS["metrics.sales_daily"] + " where business_date::date >= date '2024-06-01'"
-    page = render(build(tmp_path / "b", marts__tier_history=history, metrics__sales_daily=sales))
+    moves = MARTS["marts.tier_transitions"] + " where from_tier = 'none'"
+    page = render(build(tmp_path / "b", marts__tier_history=history, metrics__sales_daily=sales,
+                        marts__tier_transitions=moves))  # fmt: skip
     assert "There is no official month before this one" in page
     printed = figures_in(page)
     assert printed["tiers:core:customer_count_before"] == "–"
@@ -165,6 +168,10 @@ def test_a_build_within_the_month_shows_the_tiers_of_the_day_and_equal_stretches
     assert printed["tiers:core:customer_count"] == "1"
     assert printed["sales::net_amount"] == "120.50"
     assert printed["sales::net_amount_before"] == "50.00"
+    # Nothing is on record for the day, so today's tiers are compared with those of May.
+    assert printed["moves:core+dormant:customer_count"] == "2"  # c1, who is dormant today, and c3
+    assert printed["moved::moved_count"] == "3"
+    assert printed["top_moves:core+dormant:spend_amount"] == "1,200.10"
 
 
 def test_february_is_compared_with_january_to_its_last_day() -> None:
