@@ -119,6 +119,14 @@ def test_deciding_a_month_again_changes_nothing_and_other_data_is_a_new_revision
     assert not is_on_record(shop.home, shop.ledger, MAY)
 
 
+def test_a_refused_month_stays_refused_when_it_is_decided_again(shop: Shop) -> None:
+    """It is compared with the month before, never with what it has put on record itself."""
+    shop.decide(plant(), APRIL)
+    first = shop.decide(shift(plant(seed=3)), MAY)
+    assert shop.decide(shift(plant(seed=3)), MAY) == first
+    assert first["is_published"] is False
+
+
 def test_a_shop_too_small_for_clusters_has_none_and_says_why(shop: Shop) -> None:
     decision = shop.decide(plant(size=10), APRIL)
     assert (decision["fitted_version"], decision["version_in_force"]) == (None, None)
