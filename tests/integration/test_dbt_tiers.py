@@ -139,7 +139,7 @@ class Months:
                 f"select * from (values {rows}) as rows (customer_id, days_since_last_order, "
                 "order_count_in_window, net_exact_amount_in_window)"
             )
-        self.run(day, "int_customers_tiered", "int_official_tiers_proposed")
+        self.run(day, "int_customers_tiered", "int_customers_lifted", "int_official_tiers_proposed")
         with duckdb.connect(str(self.warehouse)) as connection:
             proposed = connection.execute(
                 "select customer_id, tiered.rfm_tier, official.rfm_tier, official.reason "

@@ -23,6 +23,7 @@ from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorshi
 from crm_pipeline.lib.rules.table import RuleProblem, RuleTable, refuse_problems
 from crm_pipeline.lib.rules.tag_rules import read_industry_packs, read_tag_rules
 from crm_pipeline.lib.rules.tier_labels import read_tier_labels
+from crm_pipeline.lib.rules.tier_lifts import read_tier_lifts
 from crm_pipeline.lib.rules.tier_margins import read_tier_margins
 
 READERS = (
@@ -41,6 +42,7 @@ READERS = (
     read_spend_benchmarks,
     read_tag_rules,
     read_tier_labels,
+    read_tier_lifts,
     read_tier_margins,
 )
 

@@ -9,7 +9,7 @@ benchmarks as (
 
 ),
 
-tiered as (select * from {{ ref('int_customers_tiered') }}),
+tiered as (select * from {{ ref('int_customers_lifted') }}),
 
 labels as (
 
@@ -42,6 +42,29 @@ customers as (
     left join earlier_tiers
         on tiered.customer_id = earlier_tiers.customer_id and earlier_tiers.recency_place = 1
     left join labels as earlier_labels on earlier_tiers.rfm_tier = earlier_labels.tier
+
+),
+
+-- A tier of behaviour has no rule of its own: while the tag is held, the rules of the tier below it count.
+held_tiers as (
+
+    select
+        customer_id,
+        earlier_rfm_tier as tier
+    from customers
+    where is_falling
+
+    union distinct
+
+    select
+        customers.customer_id,
+        lifts.from_tier as tier
+    from customers
+    inner join {{ ref('tier_lifts') }} as lifts
+        on customers.ladder = lifts.ladder and customers.earlier_rfm_tier = lifts.to_tier
+    inner join {{ ref('customer_tags') }} as tags
+        on customers.customer_id = tags.customer_id and lifts.tag = tags.tag
+    where customers.is_falling
 
 ),
 
@@ -79,10 +102,10 @@ within_margin as (
 
     select distinct customers.customer_id
     from customers
+    inner join held_tiers on customers.customer_id = held_tiers.customer_id
     inner join limits
         on
-            customers.is_falling
-            and customers.earlier_rfm_tier = limits.tier
+            held_tiers.tier = limits.tier
             and {{ customer_meets_limits() }}
 
 ),

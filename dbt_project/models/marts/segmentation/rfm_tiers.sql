@@ -2,7 +2,7 @@ with
 
 customers as (select * from {{ ref('int_customer_orders') }}),
 
-tiered as (select * from {{ ref('int_customers_tiered') }}),
+tiered as (select * from {{ ref('int_customers_lifted') }}),
 
 official_tiers as (select * from {{ ref('int_official_tiers_latest') }}),
 
