@@ -32,7 +32,7 @@ def orders(account: str, days_ago: int, count: int, amount: int) -> list[dict[st
 
 
 def shop() -> list[Delivery]:
-    """One account at each corner of the classic classes, and one that never ordered."""
+    """One account at each corner of the classic classes, one that looks, one that never ordered."""
     lines = [
         *orders("often_much", 5, 5, 1000),
         *orders("once_much", 5, 1, 900),
@@ -42,11 +42,23 @@ def shop() -> list[Delivery]:
         *orders("once_little", 5, 1, 50),
         *orders("silent_often_little", 120, 4, 60),
         *orders("silent_once_little", 120, 1, 10),
+        *orders("browser", 10, 2, 500),
     ]
+    # Three days in a row at the premium line; only the browser's orders are around the median.
+    looks = [
+        {"event_id": f"{account}-{day}", "source_customer_id": account, "sku": "RICH",
+         "event_type": "product_view", "occurred_at": f"2024-06-{day} 04:00"}
+        for account in ("browser", "often_much")
+        for day in (10, 11, 12)
+    ]  # fmt: skip
+    goods = [{"sku": "RICH", "product_name": "Rich tea", "is_premium": True,
+              "known_at": "2024-01-01"}]  # fmt: skip
     accounts = [{"source_customer_id": "visitor", "registered_at": "2024-06-28"}]
     return [
         Delivery("shop", "shop", "order_lines", lines),
         Delivery("accounts", "shop", "accounts", accounts),
+        Delivery("events", "shop", "events", looks),
+        Delivery("goods", "shop", "products", goods),
     ]
 
 
@@ -75,11 +87,12 @@ def tiers(warehouse: Path) -> dict[str, str]:
 
 
 PRESETS = {
-    "playbook": "core new dormant dormant high_potential_growth new churn_risk churn_risk new",
-    "diamond_gold_silver": "diamond silver gold silver silver silver silver silver basic",
+    "playbook": "core new dormant dormant high_potential_growth new churn_risk churn_risk "
+    "core_potential new",
+    "diamond_gold_silver": "diamond silver gold silver silver silver silver silver silver basic",
     "classic_8": "important_value important_development important_retention important_win_back "
     "ordinary_value ordinary_development ordinary_retention ordinary_win_back "
-    "ordinary_development",
+    "important_development ordinary_development",
 }
 
 
@@ -99,6 +112,26 @@ def test_a_run_with_each_preset_gives_everybody_a_tier_of_that_ladder(
 def accounts() -> Sequence[str]:
     ordering = [line["source_customer_id"] for line in shop()[0].records]
     return [*dict.fromkeys(ordering), "visitor"]
+
+
+@pytest.mark.requirement("CUS-8")
+def test_three_days_at_the_premium_line_lift_potential_to_core_potential(built: Path) -> None:
+    """Core stays core, and the official tier is lifted too."""
+    rows = dbt_support.read(
+        built,
+        "select tiers.customer_id, tiered.rfm_tier as by_ladder, tiers.rfm_tier, "
+        "tiers.tier_rule_id, official.rfm_tier as official "
+        "from marts.rfm_tiers as tiers "
+        "inner join intermediate.int_customers_tiered as tiered using (customer_id) "
+        "inner join intermediate.int_official_tiers_proposed as official using (customer_id) "
+        "inner join marts.customer_tags using (customer_id) where tag = 'premium_line_browser' "
+        "order by 1",
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("c-shop-browser", "potential", "core_potential", "lift_premium_line_browser",
+         "core_potential"),
+        ("c-shop-often_much", "core", "core", "playbook_core", "core"),
+    ]  # fmt: skip
 
 
 @pytest.mark.requirement("CUS-4")
