@@ -161,10 +161,13 @@ limits as (
 {%- endmacro %}
 
 
-{# Whether a row of `customers` meets a row of `limits`.
-   A limit on spend is never met by someone who spent nothing: all-refunded customers are no top customers. #}
+{#
+  Whether a row of `customers` meets a row of `limits`. A limit on spend is never met by someone who spent nothing:
+  all-refunded customers are no top customers. The bases are compared inside coalesce, because as a plain equality
+  DuckDB would join by it: nearly all share one base, and 200,000 customers take 2.7 CPU seconds instead of .6.
+#}
 {% macro customer_meets_limits() -%}
-customers.comparison_base = limits.comparison_base
+coalesce(customers.comparison_base = limits.comparison_base, false)
             and customers.days_since_last_order >= coalesce(limits.min_days_since_last_order, 0)
             and (
                 limits.max_days_since_last_order is null
