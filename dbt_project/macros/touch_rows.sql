@@ -8,12 +8,13 @@
   amount, currency    SQL: money of the touch, rounded half to even
   label               SQL: a few words made of codes and numbers, never of what somebody wrote
   touched             in a stepped table: is_touched('<instant>', '<day>'), asked once for all kinds
+  also                further columns: {name: SQL}
 #}
 {% macro touch_rows(
     relation, entity, touch_kind, key, occurred_at,
     business_date='business_date', account='source_customer_id', feed_channel='feed_channel',
     reference_id='cast(null as varchar)', sku='cast(null as varchar)', touch_count='1',
-    amount=none, currency='currency', label='cast(null as varchar)', touched='true'
+    amount=none, currency='currency', label='cast(null as varchar)', touched='true', also={}
 ) -%}
 select
     channel,
@@ -30,11 +31,21 @@ select
     {% if amount -%} {{ currency }} {%- else -%} cast(null as varchar) {%- endif %} as currency,
     {{ label }} as label,
     concat_ws('|', '{{ entity }}', {{ feed_channel }}, {{ key }}, {{ touch_kind }}) as touch_id
+    {%- for name, value in also.items() %},
+    {{ value }} as {{ name }}
+    {%- endfor %}
 from {{ relation }}
 where
     {{ account }} is not null
     and {{ occurred_at }} is not null
     and {{ touched | replace('<instant>', occurred_at) | replace('<day>', business_date) }}
+{%- endmacro %}
+
+
+{# The columns every touch has, in their order. #}
+{% macro touch_columns() -%}
+    channel, source_customer_id, occurred_at, business_date, touch_kind, entity, feed_channel, reference_id, sku,
+    touch_count, amount, currency, label, touch_id
 {%- endmacro %}
 
 

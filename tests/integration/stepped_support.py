@@ -26,15 +26,21 @@ MINUTES = st.sampled_from([0, 1, 29, 30, 31, 59, 957, 958, 960, 961, 989, 990, 1
 LATE_DAYS = st.sampled_from([0, 0, 0, 1, 3, 40, 429, 430, 431])
 VERSIONS = st.sampled_from([None, "2024-06-02", "2024-06-04", "delivery", "delivery"])
 ACCOUNTS = st.sampled_from(["a1", "a2"])
+# What comes of a record later, on a day of its own.
+LATER = st.sampled_from([None, "2024-06-03 09:00", "2024-06-09 17:30"])
 # A run may die after any of these; what stands before it in the chain is done.
 DEATHS = (
     "stg_parts",
     "+stg_record_ids",
+    "+stg_repeats",
     "+stg_repeated_records",
     "+stg_touched_days",
     "+fct_sessions",
     "+fct_events_daily",
     "+stg_orders",
+    "+int_orders_touched",
+    "+int_order_documents",
+    "+int_linked_touches",
     "+int_account_touches",
     "+feed_balance",
 )
@@ -58,8 +64,8 @@ class Kind:
 
     @property
     def moment(self) -> str:
-        """Column with the instant a record happened."""
-        return str(ENTITIES[self.entity].event_time)
+        """Column with the instant a record happened, or the day it is for."""
+        return str(ENTITIES[self.entity].event_time or "rate_date")
 
 
 @dataclass(frozen=True)
@@ -137,26 +143,55 @@ def events(*types: str) -> Records:
     )
 
 
+def rates() -> Records:
+    """Rates of the foreign currency, on a few days; some are quoted the other way round."""
+    return st.builds(
+        lambda place, rate, way: {
+            **place,
+            "rate_date": place["rate_date"][:10],
+            "base_currency": way[0],
+            "quote_currency": way[1],
+            "rate": rate,
+        },
+        placed("rate_date"),
+        st.sampled_from(["7", "7.25"]),
+        st.sampled_from([("USD", "CNY"), ("USD", "CNY"), ("CNY", "USD")]),
+    )
+
+
 EVENTS = (
     Kind("app_events", "events", events("page_view", "product_view", "checkout_started")),
     Kind("app_events", "events", events("cart_added", "cart_removed")),
     Kind("app_events", "events", events("favourite_added", "favourite_removed")),
     Kind("app_events", "events", events("live_entered", "live_liked")),
 )
+CURRENCIES = st.sampled_from(["CNY", "CNY", "USD"])
 SALES = tuple(
-    Kind(f"shop_{entity}", entity, record_of(entity))
+    Kind(f"shop_{entity}", entity, record_of(entity, currency=CURRENCIES))
     for entity in ("orders", "order_lines", "refunds")
+)
+RATES = Kind("bank_exchange_rates", "exchange_rates", rates())
+# With a second moment; parcels are of orders of the shop, messages of tickets of the desk.
+LINKED = (
+    Kind("desk_tickets", "tickets", record_of("tickets", resolved_at=LATER)),
+    Kind("desk_ticket_messages", "ticket_messages", record_of("ticket_messages")),
+    Kind("desk_referrals", "referrals", record_of("referrals", joined_at=LATER)),
+    Kind(
+        "desk_shipments",
+        "shipments",
+        record_of("shipments", order_channel=st.just("shop"), delivered_at=LATER),
+    ),
 )
 POSTS = Kind("community_posts", "community_posts", record_of("community_posts"))
 TOUCHES = tuple(
     Kind(f"desk_{entity}", entity, record_of(entity))
     for entity in (
         "accounts", "legacy_customers", "contact_tags", "privacy_requests", "store_visits",
-        "device_usage", "tickets", "reviews", "survey_answers", "message_receipts",
-        "coupon_events", "points_events", "referrals",
+        "device_usage", "reviews", "survey_answers", "message_receipts", "coupon_events",
+        "points_events",
     )
 )  # fmt: skip
-KINDS = (*EVENTS, *SALES, POSTS, *TOUCHES)
+KINDS = (*EVENTS, *SALES, RATES, POSTS, *TOUCHES, *LINKED)
 
 
 @st.composite

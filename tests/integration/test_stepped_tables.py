@@ -43,6 +43,8 @@ COMPARED = (
     "marts.fct_community_days",
     "intermediate.int_event_touches",
     "intermediate.int_account_touches",
+    "intermediate.int_linked_touches",
+    "intermediate.int_order_documents",
     "staging.stg_order_lines",
     "staging.stg_orders",
     "staging.stg_refunds",

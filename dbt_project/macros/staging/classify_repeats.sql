@@ -4,6 +4,7 @@
   outcome       among all records, for the balance per file: accepted, duplicate or conflict
   is_current    among what is visible at as_of: the one record the models read
   was_current   the same as the last finished staging saw it; where the two differ a day is touched
+                (where nothing was staged before, every day is, and nothing differs)
 
   Equal records (same id, version and content): the one whose file came first in the inbox is accepted.
   A later version is accepted too and the older one is kept as history.
@@ -15,6 +16,8 @@
   says again what the one before it said is no new version: its records are duplicates of the version it repeats.
 #}
 {% macro classify_repeats(repeated, parts, staged_end_at) %}
+{#- Nothing was seen before a first staging: its versions and places need not be found. -#}
+{%- set seen_by = ['is_active', 'is_visible'] + (['was_visible'] if staged_end_at else []) %}
 with
 
 placed as (
@@ -37,7 +40,7 @@ placed as (
 
 ),
 
-{% for seen in ('is_active', 'is_visible', 'was_visible') -%}
+{% for seen in seen_by -%}
 {{ seen }}_versions as (
 
     {{ delivered_versions('placed', seen) }}
@@ -49,14 +52,14 @@ versioned as (
 
     select
         placed.*,
-        {%- for seen in ('is_active', 'is_visible', 'was_visible') %}
+        {%- for seen in seen_by %}
         case
             when {{ seen }}_versions.record_key is null then placed.source_version
             else {{ seen }}_versions.repeated_version
         end as version_when_{{ seen }}{{ ',' if not loop.last }}
         {%- endfor %}
     from placed
-    {%- for seen in ('is_active', 'is_visible', 'was_visible') %}
+    {%- for seen in seen_by %}
     left join {{ seen }}_versions
         on
             placed.record_key = {{ seen }}_versions.record_key
@@ -71,7 +74,7 @@ compared as (
         *,
         {{ has_contents('<>', 'is_active') }} as is_conflict,
         is_visible and {{ has_contents('=', 'is_visible') }} as is_candidate,
-        was_visible and {{ has_contents('=', 'was_visible') }} as was_candidate
+        {% if staged_end_at %}was_visible and {{ has_contents('=', 'was_visible') }}{% else %}false{% endif %} as was_candidate
     from versioned
 
 ),
@@ -88,10 +91,14 @@ ranked as (
             partition by record_key
             order by is_candidate desc, {{ newest_version_known_first('is_visible') }}
         ) as place_in_candidates,
+        {%- if staged_end_at %}
         row_number() over (
             partition by record_key
             order by was_candidate desc, {{ newest_version_known_first('was_visible') }}
         ) as place_before
+        {%- else %}
+        cast(null as bigint) as place_before
+        {%- endif %}
     from compared
 
 ),
@@ -112,7 +119,8 @@ classified as (
             else 'duplicate'
         end as outcome,
         is_candidate and place_in_candidates = 1 as is_current,
-        was_candidate and place_before = 1 as was_current
+        {% if staged_end_at %}was_candidate and place_before = 1{% else %}is_candidate and place_in_candidates = 1{% endif %}
+            as was_current
     from ranked
     -- Days of a part that was taken out are touched as a whole.
     where is_active

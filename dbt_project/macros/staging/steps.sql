@@ -94,7 +94,10 @@
         {%- endif -%}
         {%- if note.table in parents and note.attempt == state.attempt -%}
             {% do verdict.parents_seen.append(note.table) %}
-            {%- if note.is_full -%}{% set verdict.blocked = true %}{%- endif -%}
+        {%- endif -%}
+        {#- Also in an attempt that died: nobody knows any more which keys the table held before. -#}
+        {%- if note.table in parents and note.base == state.base and note.is_full -%}
+            {% set verdict.blocked = true %}
         {%- endif -%}
     {%- endfor -%}
     {{ return(verdict.own and not verdict.blocked and (verdict.parents_seen | unique | list | length) == (parents | length)) }}

@@ -16,6 +16,23 @@
 {% endmacro %}
 
 
+{#
+  Inside the query of a model with the shape replace_keys, while it is stepped: the keys that give way. They are
+  found once, before the rows are computed; where there is no such table they are asked for again.
+#}
+{% macro keys_to_replace() -%}
+    {{ return(adapter.dispatch('keys_to_replace')()) }}
+{%- endmacro %}
+
+{% macro default__keys_to_replace() -%}
+    select chosen_value from {{ this.identifier }}__gone
+{%- endmacro %}
+
+{% macro spark__keys_to_replace() -%}
+    {{ context[config.require('keys')]() }}
+{%- endmacro %}
+
+
 {% macro default__replace_rows(target, sql, column, chosen) %}
     {%- set rows = target.identifier ~ '__rows' -%}
     {%- set gone = target.identifier ~ '__gone' -%}

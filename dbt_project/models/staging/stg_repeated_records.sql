@@ -6,11 +6,15 @@ with
 
 parts as (select * from {{ ref('stg_parts') }}),
 
-record_ids as (select * from {{ ref('stg_record_ids') }}),
+record_ids as (
+
+    {{ ids_to_look_at() }}
+
+),
 
 repeated_keys as (
 
-    {{ repeated_keys() }}
+    {{ repeated_keys('record_ids' if is_stepping() else ref('stg_record_ids')) }}
 
 ),
 

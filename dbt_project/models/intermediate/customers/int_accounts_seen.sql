@@ -4,7 +4,7 @@ with
 
 touches as (
 
-    {% for kind in ['account', 'event', 'linked'] %}
+    {% for kind in ['account', 'event', 'linked', 'consent'] %}
         select
             channel,
             source_customer_id,

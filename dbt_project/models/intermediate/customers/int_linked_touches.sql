@@ -1,9 +1,13 @@
--- Touches that need a second record to know their account (a parcel its order, a chat message its ticket), happen on
--- another day than their record, or come from the ledger. The second record may come on any later day, so stepping
--- by the days touched would miss some: all are gathered anew.
-with
+{{ config(
+    materialized='stepwise', shape='replace_keys', key='link_key', keys='touched_links',
+    touched_by=['refunds', 'shipments', 'tickets', 'ticket_messages', 'referrals']
+) }}
+-- depends_on: {{ ref('stg_touched_days') }}, {{ ref('int_orders_touched') }}
 
-consents as (select * from {{ ref('stg_consents') }}),
+-- Touches that need a second record to know their account (a parcel its order, a chat message its ticket), or happen
+-- on another day than their record. The second record may come on any later day, so these are stepped by what the two
+-- have in common: all touches of an order, a ticket or an invitation are gathered anew when one of the records changed.
+with
 
 refunds as (select * from {{ ref('stg_refunds') }}),
 
@@ -34,7 +38,7 @@ owned_refunds as (
     from refunds
     inner join orders
         on refunds.channel = orders.channel and refunds.order_id = orders.order_id
-    where refunds.source_customer_id is null
+    where refunds.source_customer_id is null and {{ is_touched_link(link_of_order('refunds')) }}
 
 ),
 
@@ -46,6 +50,7 @@ owned_shipments as (
     from shipments
     inner join orders
         on shipments.channel = orders.channel and shipments.order_id = orders.order_id
+    where {{ is_touched_link(link_of_order('shipments')) }}
 
 ),
 
@@ -54,34 +59,46 @@ owned_messages as (
     select
         ticket_messages.*,
         tickets.channel,
-        tickets.source_customer_id
+        tickets.source_customer_id,
+        tickets.business_date as opened_date
     from ticket_messages
     inner join tickets
         on
             ticket_messages.feed_channel = tickets.feed_channel
             and ticket_messages.ticket_id = tickets.ticket_id
+    where {{ is_touched_link(link_of_ticket('ticket_messages')) }}
+
+),
+
+resolved_tickets as (
+
+    select *
+    from tickets
+    where {{ is_touched_link(link_of_ticket()) }}
+
+),
+
+accepted_referrals as (
+
+    select *
+    from referrals
+    where {{ is_touched_link(link_of_referral()) }}
 
 ),
 
 touches as (
 
     {{ touch_rows(
-        'consents', 'consents', "case when is_granted then 'consent_granted' else 'consent_withdrawn' end",
-        'event_id', 'occurred_at', feed_channel='channel', label="concat_ws(' ', purpose, consent_channel)"
-    ) }}
-
-    union all
-
-    {{ touch_rows(
         'owned_refunds', 'refunds', "'refund_booked'", 'refund_id', 'refunded_at', account='owner_id',
-        feed_channel='channel', reference_id='order_id', sku='sku', amount='-refund_amount'
+        feed_channel='channel', reference_id='order_id', sku='sku', amount='-refund_amount',
+        also=linked_by(link_of_order())
     ) }}
 
     union all
 
     {{ touch_rows(
         'owned_shipments', 'shipments', "'parcel_shipped'", 'shipment_id', 'shipped_at',
-        reference_id='order_id', label='shipment_status'
+        reference_id='order_id', label='shipment_status', also=linked_by(link_of_order())
     ) }}
 
     union all
@@ -89,28 +106,30 @@ touches as (
     {{ touch_rows(
         'owned_shipments', 'shipments', "'parcel_delivered'", 'shipment_id', 'delivered_at',
         business_date=to_business_date('delivered_at'), reference_id='order_id',
-        label="case when delivered_at > promised_at then 'late' end"
+        label="case when delivered_at > promised_at then 'late' end", also=linked_by(link_of_order())
     ) }}
 
     union all
 
     {{ touch_rows(
-        'tickets', 'tickets', "'ticket_resolved'", 'ticket_id', 'resolved_at',
-        business_date=to_business_date('resolved_at'), reference_id='ticket_id', sku='sku', label='ticket_kind'
+        'resolved_tickets', 'tickets', "'ticket_resolved'", 'ticket_id', 'resolved_at',
+        business_date=to_business_date('resolved_at'), reference_id='ticket_id', sku='sku', label='ticket_kind',
+        also=linked_by(link_of_ticket())
     ) }}
 
     union all
 
     {{ touch_rows(
         'owned_messages', 'ticket_messages', "'chat_by_' || sender_kind", 'message_id', 'sent_at',
-        reference_id='ticket_id'
+        reference_id='ticket_id', also=linked_by(link_of_ticket(), 'opened_date')
     ) }}
 
     union all
 
     {{ touch_rows(
-        'referrals', 'referrals', "'invitation_accepted'", 'referral_id', 'joined_at',
-        business_date=to_business_date('joined_at'), account='invitee_customer_id', reference_id='referral_id'
+        'accepted_referrals', 'referrals', "'invitation_accepted'", 'referral_id', 'joined_at',
+        business_date=to_business_date('joined_at'), account='invitee_customer_id', reference_id='referral_id',
+        also=linked_by(link_of_referral())
     ) }}
 
 )

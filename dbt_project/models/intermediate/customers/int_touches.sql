@@ -6,11 +6,11 @@ with
 
 touches as (
 
-    select * from {{ ref('int_account_touches') }}
-    union all
-    select * from {{ ref('int_event_touches') }}
-    union all
-    select * from {{ ref('int_linked_touches') }}
+    {% for kind in ['account', 'event', 'consent', 'linked'] %}
+        select {{ touch_columns() }}
+        from {{ ref('int_' ~ kind ~ '_touches') }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 

@@ -1,8 +1,23 @@
+{{ config(materialized='stepwise', shape='replace_keys', key='order_key', keys='touched_order_keys') }}
+-- depends_on: {{ ref('int_orders_touched') }}
+
 with
 
-order_lines as (select * from {{ ref('int_order_lines_valued') }}),
+order_lines as (
 
-orders as (select * from {{ ref('stg_orders') }}),
+    select order_lines.*
+    from {{ ref('int_order_lines_valued') }} as order_lines
+    {{ only_touched_orders('order_lines') }}
+
+),
+
+orders as (
+
+    select orders.*
+    from {{ ref('stg_orders') }} as orders
+    {{ only_touched_orders('orders') }}
+
+),
 
 rates as (select * from {{ ref('int_reporting_rates') }}),
 
@@ -13,6 +28,7 @@ lines_by_document as (
         order_id,
         min(ordered_at) as ordered_at,
         min(business_date) as business_date,
+        max(business_date) as last_line_date,
         min(source_customer_id) as source_customer_id,
         min(currency) as first_currency,
         max(currency) as last_currency,
@@ -41,6 +57,15 @@ documents as (
         coalesce(lines_by_document.order_id, orders.order_id) as order_id,
         coalesce(orders.ordered_at, lines_by_document.ordered_at) as ordered_at,
         coalesce(orders.business_date, lines_by_document.business_date) as business_date,
+        -- The days of all its records: when one of these changes the document does.
+        least(
+            coalesce(lines_by_document.business_date, orders.business_date),
+            coalesce(orders.business_date, lines_by_document.business_date)
+        ) as first_record_date,
+        greatest(
+            coalesce(lines_by_document.last_line_date, orders.business_date),
+            coalesce(orders.business_date, lines_by_document.last_line_date)
+        ) as last_record_date,
         coalesce(orders.source_customer_id, lines_by_document.source_customer_id) as source_customer_id,
         case
             when lines_by_document.order_id is null then orders.currency
@@ -155,7 +180,10 @@ final as (
         end as line_refund_exact_amount,
         header_currency,
         paid_amount,
-        expected_amount
+        expected_amount,
+        {{ order_key() }} as order_key,
+        first_record_date,
+        last_record_date
     from converted
 
 )
