@@ -85,6 +85,7 @@ docs: setup ## Write the generated documentation anew
 bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.night_cost
+	$(BIN)/python -m benchmarks.marts_cost
 	$(BIN)/python -m benchmarks.identity_graph
 	$(BIN)/python -m benchmarks.identity_records
 
