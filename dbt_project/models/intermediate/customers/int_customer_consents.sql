@@ -8,18 +8,21 @@ states as (select * from {{ ref('consent_states') }}),
 
 source_customers as (select * from {{ ref('source_customers') }}),
 
--- A request not to be profiled takes back what was agreed to before it, unless the desk refused it.
-opt_outs as (
+-- Who asked not to be profiled, to be restricted or forgotten took back what was agreed to before, unless the desk
+-- refused it.
+objections as (
 
     select
         source_customers.customer_id,
-        max(requests.requested_at) as opted_out_at
+        max(requests.requested_at) as objected_at
     from {{ ref('stg_privacy_requests') }} as requests
     inner join source_customers
         on
             requests.channel = source_customers.channel
             and requests.source_customer_id = source_customers.source_customer_id
-    where requests.request_kind = 'profiling_opt_out' and requests.request_status <> 'refused'
+    where
+        requests.request_kind in ('profiling_opt_out', 'restriction', 'erasure')
+        and coalesce(requests.request_status, '') <> 'refused'
     group by source_customers.customer_id
 
 ),
@@ -35,10 +38,10 @@ usable as (
         states.is_usable
         and (
             states.purpose <> 'profiling'
-            or states.occurred_at > coalesce(opt_outs.opted_out_at, {{ sql_instant('1900-01-01') }})
+            or states.occurred_at > coalesce(objections.objected_at, {{ sql_instant('1900-01-01') }})
         ) as is_usable
     from states
-    left join opt_outs on states.customer_id = opt_outs.customer_id
+    left join objections on states.customer_id = objections.customer_id
 
 ),
 
@@ -53,7 +56,9 @@ final as (
         cast(count(distinct case when is_usable and purpose = 'marketing' then consent_channel end) as integer)
             as marketing_channel_count,
         max(case when is_usable and purpose = 'service' then 1 else 0 end) = 1 as has_service_consent,
-        max(case when is_usable and purpose = 'profiling' then 1 else 0 end) = 1 as has_profiling_consent,
+        -- Agreed to by word, and taken back by no contact.
+        coalesce(min(case when purpose = 'profiling' then case when is_usable then 1 else 0 end end), 0) = 1
+            as has_profiling_consent,
         max(case when not is_granted then 1 else 0 end) = 1 as has_withdrawn_consent,
         max({{ to_business_date('occurred_at') }}) as last_consent_date
     from usable

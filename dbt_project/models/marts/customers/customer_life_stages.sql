@@ -2,38 +2,13 @@ with
 
 child_windows as (select * from {{ ref('int_child_windows') }}),
 
-consent_states as (select * from {{ ref('consent_states') }}),
-
 life_stages as (select * from {{ ref('life_stages') }}),
 
-privacy_requests as (select * from {{ ref('stg_privacy_requests') }}),
-
-source_customers as (select * from {{ ref('source_customers') }}),
-
--- Who asked to be left alone is, from the day of asking.
-objections as (
-
-    select distinct source_customers.customer_id
-    from privacy_requests
-    inner join source_customers
-        on
-            privacy_requests.channel = source_customers.channel
-            and privacy_requests.source_customer_id = source_customers.source_customer_id
-    where
-        privacy_requests.request_kind in ('profiling_opt_out', 'restriction', 'erasure')
-        and coalesce(privacy_requests.request_status, '') <> 'refused'
-
-),
-
--- Profiling is allowed by word, and no contact of the customer has taken it back.
 allowed as (
 
-    select consent_states.customer_id
-    from consent_states
-    left join objections on consent_states.customer_id = objections.customer_id
-    where consent_states.purpose = 'profiling' and objections.customer_id is null
-    group by consent_states.customer_id
-    having min(case when consent_states.is_usable then 1 else 0 end) = 1
+    select customer_id
+    from {{ ref('int_customer_consents') }}
+    where has_profiling_consent
 
 ),
 
