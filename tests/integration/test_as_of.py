@@ -53,12 +53,16 @@ def told_stories() -> list[Delivery]:
         return {"sku": "TEA", "product_name": "Tea", "category_name": category,
                 "source_version": moment, "known_at": moment}  # fmt: skip
 
-    def bought(order_id: str, moment: str, price: str) -> dict[str, Any]:
-        return order_line(order_id, moment, unit_price_amount=price)
+    def bought(order_id: str, moment: str, price: str, sku: str = "TEA") -> dict[str, Any]:
+        return order_line(order_id, moment, unit_price_amount=price, sku=sku)
 
+    milk = {"sku": "MILK", "product_name": "一段奶粉", "category_name": "婴幼儿奶粉",
+            "source_version": before, "known_at": before}  # fmt: skip
     return [
         Delivery("erp", "shop", "products", [said("Drinks", before), said("Gifts", after)]),
+        Delivery("erp_desk", "desk", "products", [milk]),
         Delivery("till", "desk", "order_lines", [
+            bought("w0", "2024-01-05 11:00", "100", "MILK"),
             bought("w1", "2023-12-20 10:00", "90"), bought("w2", "2024-01-05 10:00", "900"),
             bought("w3", after, "9000"),
         ]),
@@ -74,11 +78,11 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
     known = [moment for moment in moments if until is None or moment < until]
     days = [FIRST_DAY, AS_OF] if until else [FIRST_DAY, AS_OF, AS_OF + dt.timedelta(days=1)]
     dbt_support.insert(warehouse, "ledger.consents", [
-        {"event_id": f"c{moment}", "channel": "desk", "source_customer_id": account,
-         "contact_kind": "email", "contact_token": f"token-{account}", "contact_mask": "a***",
-         "purpose": "marketing", "consent_channel": "email", "is_granted": moment < END_AT,
+        {"event_id": f"{moment} {account} {purpose}", "channel": "desk",
+         "source_customer_id": account, "contact_kind": "email", "contact_token": f"token-{account}", "contact_mask": "a***",
+         "purpose": purpose, "consent_channel": "email", "is_granted": moment < END_AT,
          "occurred_at": moment, "known_at": moment, "feed": "consents", "file_sha256": "f"}
-        for moment in known for account in ("a1", "a2")
+        for moment in known for account in ("a1", "a2") for purpose in ("marketing", "profiling")
     ])  # fmt: skip
     dbt_support.insert(warehouse, "history.official_rfm_tiers", [
         {"as_of_date": day, "customer_id": "c-shop-a1", "rfm_tier": tier, "ladder": "playbook",
@@ -87,6 +91,11 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
     dbt_support.insert(warehouse, "scores.churn_scores", [
         {"customer_id": "c-shop-a1", "as_of_date": day, "churn_probability": 0.5,
          "model_version": "1", "scored_at": str(day)} for day in days
+    ])  # fmt: skip
+    dbt_support.insert(warehouse, "scores.customer_clusters", [
+        {"customer_id": "c-desk-a1", "as_of_date": day, "cluster_number": number,
+         "cluster_name": f"group {number}", "distance": 0.5, "model_version": "1",
+         "fitted_as_of_date": day, "scored_at": str(day)} for number, day in enumerate(days, 1)
     ])  # fmt: skip
 
 

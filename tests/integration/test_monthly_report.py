@@ -1,4 +1,4 @@
-"""The monthly job writes the report of the month it has published, and no other run does."""
+"""The monthly job writes the report of the month it has built, and no other run does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,14 @@ def test_the_monthly_run_writes_it_and_running_again_writes_the_same_bytes(home:
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
 
 
-def test_no_other_run_writes_one(home: CrmHome) -> None:
-    make(home, "2024-06-30", {})  # a nightly run
-    make(home, "2024-05-31", OFFICIAL)  # a month that is not the published one
+def test_a_nightly_run_writes_none(home: CrmHome) -> None:
+    make(home, "2024-06-30", {})
     assert list(home.reports.rglob("*.html")) == []
+
+
+def test_a_month_made_up_late_is_reported_from_the_build_kept_of_it(home: CrmHome) -> None:
+    """The night after has published already: what the late run built stands in ``past``."""
+    (home.published / "20240630-abc").rename(home.past / "2024-06-30")
+    (home.published / "current").unlink()
+    make(home, "2024-06-30", OFFICIAL)
+    assert len(list(home.reports.glob("2024-06/*.html"))) == 2

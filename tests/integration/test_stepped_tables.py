@@ -315,6 +315,40 @@ def test_a_table_that_missed_a_night_is_made_anew(dbt: ParsedDbt, work: Path) ->
     assert not {"stg_record_ids", "stg_order_lines"} & made_anew
 
 
+@pytest.mark.slow
+@pytest.mark.requirement("ING-6")
+def test_a_document_follows_the_rate_of_its_lines_on_the_day_of_its_header(
+    dbt: ParsedDbt, work: Path, tmp_path: Path
+) -> None:
+    """The header is in the shop's currency and days after the line: neither record has its rate."""
+    stepped, fresh = work / "rates" / "crm.duckdb", tmp_path / "crm.duckdb"
+    stepped.parent.mkdir(parents=True)
+    dbt_support.create_sources(stepped)
+
+    def rate(value: str, known_at: str) -> Delivery:
+        quoted = {"base_currency": "USD", "quote_currency": "CNY", "rate_date": "2024-06-02",
+                  "rate": value, "source_version": known_at, "known_at": known_at}  # fmt: skip
+        return Delivery("fx_rates", "shop", "exchange_rates", [quoted])
+
+    head = {"order_id": "o1", "source_customer_id": "a1", "ordered_at": "2024-06-03 10:00",
+            "order_status": "paid", "currency": "CNY"}  # fmt: skip
+    line = dbt_support.order_line("o1", "2024-06-01 10:00", currency="USD")
+    dbt_support.deliver(stepped, [
+        rate("7", "2024-06-02 10:00"),
+        Delivery("shop_orders", "shop", "orders", [head]),
+        Delivery("shop_lines", "shop", "order_lines", [line]),
+    ])  # fmt: skip
+    dbt.run(stepped, "--select", *CHAIN, "--exclude", *TIMELINE, as_of="2024-06-05")
+    dbt_support.deliver(stepped, [rate("8", "2024-06-06 10:00")])
+    dbt.run(stepped, "--select", *CHAIN, "--exclude", *TIMELINE, as_of="2024-06-06")
+    copy_sources(stepped, fresh)
+    dbt.run(fresh, "--select", *CHAIN, "--exclude", *TIMELINE, as_of="2024-06-06")
+    documents = "intermediate.int_order_documents"
+    assert differences(stepped, fresh, [documents]) == []
+    [document] = dbt_support.read(fresh, f"select reporting_rate from {documents}")
+    assert document["reporting_rate"] == 8
+
+
 def random_plans(most: int) -> settings:
     """Other plans in every run; a failing one is printed."""
     return settings(

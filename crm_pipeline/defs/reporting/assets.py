@@ -17,12 +17,11 @@ from crm_pipeline.lib.history import find_slice
 from crm_pipeline.lib.progress import say, step
 from crm_pipeline.lib.publish import (
     check_build,
-    current_manifest,
     keep_past_build,
     publish_build,
 )
 from crm_pipeline.lib.publish.gate import check_day
-from crm_pipeline.lib.reporting.write_report import write_reports
+from crm_pipeline.lib.reporting.write_report import find_build, write_reports
 from crm_pipeline.lib.warehouse import open_warehouse
 from crm_pipeline.lib.warehouse.plan import read_run_id
 from crm_pipeline.lib.warehouse.sources import describe_inputs
@@ -64,8 +63,8 @@ def published_build(
 ) -> Iterator[object]:
     """One whole build under ``published/current``; the one before stays when the gate fails.
 
-    A run for the past is checked and never moves ``current``; with the tag ``crm/keep_past`` its
-    build is kept in ``past/<day>``.
+    A run for the past is checked and never moves ``current``; with the tag ``crm/keep_past``, or
+    where it makes tiers official, its build is kept in ``past/<day>``.
     """
     home, as_of = deployment.crm_home, date.fromisoformat(context.partition_key)
     plan = warehouse.plan(context.run_id, context.partition_key)
@@ -98,7 +97,7 @@ def published_build(
                 "build_id": manifest.build_id,
             }
         )
-    elif not findings and KEPT.items() <= context.run.tags.items():
+    elif not findings and any(tag.items() <= context.run.tags.items() for tag in (KEPT, OFFICIAL)):
         with step("keep"):
             kept = keep_past_build(
                 home,
@@ -134,14 +133,12 @@ def published_build(
 def customer_tier_report(
     context: dg.AssetExecutionContext, deployment: Deployment
 ) -> dg.MaterializeResult:
-    """The report of the month end this run has published; runs that are not official write none."""
+    """The report of the build that made tiers official; other runs write none."""
     home, as_of = deployment.crm_home, date.fromisoformat(context.partition_key)
-    published = current_manifest(home)
-    is_official = OFFICIAL.items() <= context.run.tags.items()
-    if not is_official or published is None or published.as_of != as_of:
-        return dg.MaterializeResult(metadata={"files": "none: not the published month end"})
+    if not OFFICIAL.items() <= context.run.tags.items():
+        return dg.MaterializeResult(metadata={"files": "none: tiers are made official monthly"})
     with step("report"):
-        paths = write_reports(home, published.build_dir, DBT_PROJECT / "seeds")
+        paths = write_reports(home, find_build(home, as_of).build_dir, DBT_PROJECT / "seeds")
     for path in paths:
         say(f"    {path}")
     return dg.MaterializeResult(metadata={"files": [str(path) for path in paths]})

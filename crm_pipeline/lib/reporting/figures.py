@@ -32,7 +32,9 @@ _TIERS = """
 _TIERS_BEFORE = """
     select customer_id, rfm_tier as tier
     from marts.tier_history
-    where valid_from <= $month_before and (valid_until is null or valid_until > $month_before)
+    where
+        valid_from <= $month_before and (valid_until is null or valid_until > $month_before)
+        and ladder = (select ladder from ops.build)
 """
 # Moves on record, unless the month before is the first one; within a month, those of today so far.
 _OFFICIAL_MOVES = """

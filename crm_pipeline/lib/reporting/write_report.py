@@ -26,7 +26,7 @@ from crm_pipeline.lib.warehouse import open_warehouse
 
 
 def find_build(home: CrmHome, as_of: dt.date | None) -> Manifest:
-    """The published build of a day, else the kept one of a past day; by default the current one.
+    """The newest build of a day, published or kept of the past; by default the current one.
 
     Raises:
         PublishError: nothing is published, or no build of that day is kept.
@@ -40,9 +40,9 @@ def find_build(home: CrmHome, as_of: dt.date | None) -> Manifest:
     past = home.past / as_of.isoformat()
     if (past / MANIFEST).is_file():
         builds.append(read_manifest(past))
-    for build in builds:
-        if build.as_of == as_of:
-            return build
+    of_the_day = [build for build in builds if build.as_of == as_of]
+    if of_the_day:
+        return max(of_the_day, key=lambda build: build.created_at)
     kept = ", ".join(sorted({build.as_of.isoformat() for build in builds})) or "none"
     raise PublishError(
         f"no published build as of {as_of} is kept",

@@ -69,7 +69,14 @@ def _sections(found: RulePreview, labels: Labels) -> Iterator[Content]:
     yield tag("h2", both("改动的规则行", "Rows that differ"))
     yield _edits(found)
     if not found.models:
-        yield tag("p", both("没有客户会变动。", "Nobody would move."))
+        yield tag(
+            "p",
+            both(
+                "这些表不影响临时层级和标签；正式层级、阶段等其他结果不在预览范围内。",
+                "No provisional tier and no tag is made from these tables. What else follows from "
+                "them, such as official tiers or stages, is not previewed.",
+            ),
+        )
         return
     yield _headline(found)
     yield tag("h2", both("分层变动（行：现在；列：改后）", "Tiers (rows: now, columns: then)"))

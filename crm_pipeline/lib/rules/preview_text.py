@@ -25,7 +25,8 @@ def _lines(found: RulePreview) -> Iterator[str]:
     yield f"Rows that differ: {len(found.edits)}"
     yield from (f"  {tell_edit(edit)}" for edit in found.edits)
     if not found.models:
-        yield "No tier and no tag is made from these tables, so none would move."
+        yield "No provisional tier and no tag is made from these tables. What else follows"
+        yield "from them, such as official tiers or stages, is not previewed."
         return
     yield f"\nAs of {found.as_of}, of {found.customer_count:,} customers:"
     yield f"  {found.moved_count:,} would change their tier"

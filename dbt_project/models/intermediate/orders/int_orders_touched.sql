@@ -50,6 +50,15 @@ records as (
         from {{ before }} as documents
         inner join touched_days
             on touched_days.business_date between documents.first_record_date and documents.last_record_date
+        -- A document takes the rate of its lines on the day of its header: neither record need be in both.
+        union all
+        select
+            channel,
+            order_id
+        from {{ before }}
+        where
+            currency <> '{{ setting("reporting_currency") }}'
+            and business_date in (select rated_days.business_date from rated_days)
     {% endif %}
 
 ),

@@ -35,7 +35,7 @@ final as (
         compared.rfm_tier,
         compared.ladder,
         compared.reason,
-        compared.previous_rfm_tier,
+        case when compared.previous_ladder = compared.ladder then compared.previous_rfm_tier end as previous_rfm_tier,
         case
             when compared.previous_rfm_tier is null or compared.previous_ladder <> compared.ladder then 'entered'
             when compared.previous_rfm_tier = compared.rfm_tier then 'stayed'
