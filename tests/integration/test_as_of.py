@@ -79,7 +79,8 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
     days = [FIRST_DAY, AS_OF] if until else [FIRST_DAY, AS_OF, AS_OF + dt.timedelta(days=1)]
     dbt_support.insert(warehouse, "ledger.consents", [
         {"event_id": f"{moment} {account} {purpose}", "channel": "desk",
-         "source_customer_id": account, "contact_kind": "email", "contact_token": f"token-{account}", "contact_mask": "a***",
+         "source_customer_id": account, "contact_kind": "email",
+         "contact_token": f"token-{account}", "contact_mask": "a***",
          "purpose": purpose, "consent_channel": "email", "is_granted": moment < END_AT,
          "occurred_at": moment, "known_at": moment, "feed": "consents", "file_sha256": "f"}
         for moment in known for account in ("a1", "a2") for purpose in ("marketing", "profiling")
