@@ -473,7 +473,7 @@ def test_without_a_fact_a_count_is_0_a_flag_false_and_the_rest_null(warehouse: P
     known = {
         "customer_id", "as_of_date", "account_count", "channel_count", "first_seen_date",
         "last_seen_date", "registered_at", "city_name", "guide_id", "store_id", "source_name",
-        "days_since_last_order", "currency", "rfm_tier",
+        "days_since_last_order", "currency", "rfm_tier", "lifecycle_stage", "aipl_stage",
     }  # fmt: skip
     assert {name for name in known if row[name] is None} == set()
     reserved = set(columns_waiting())
