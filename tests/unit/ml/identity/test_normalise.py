@@ -1,11 +1,12 @@
 """Identifiers as people and machines write them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import phonenumbers
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml.errors import InvalidDataError
@@ -81,10 +82,14 @@ def test_numbers_that_are_nobodys_are_well_written() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.from_regex(r"1[0-9]{10}", fullmatch=True))
+@example("11000002200")  # the library cannot even read it
 def test_the_short_way_for_mobiles_agrees_with_the_library(text: str) -> None:
-    parsed = phonenumbers.parse(text, "CN")
-    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    assert normalise_phone(text)[0] == (e164 if phonenumbers.is_valid_number(parsed) else None)
+    expected = None
+    with suppress(phonenumbers.NumberParseException):
+        parsed = phonenumbers.parse(text, "CN")
+        if phonenumbers.is_valid_number(parsed):
+            expected = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    assert normalise_phone(text)[0] == expected
 
 
 @settings(max_examples=300, deadline=None)
