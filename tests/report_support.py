@@ -39,9 +39,9 @@ MARTS = {
                order_count_in_window, order_count, days_since_last_order, first_seen_date,
                official_as_of_date)""",
     "marts.tier_history": """
-        select * replace (
+        select * from (select * replace (
             valid_from::date as valid_from, nullif(valid_until, '')::date as valid_until
-        )
+        ), 'playbook' as ladder
         from (values
             ('c1', 'core', null, '2024-04-30', ''),
             ('c2', 'potential', null, '2024-05-31', '2024-06-30'),
@@ -50,7 +50,11 @@ MARTS = {
             ('c3', 'dormant', 'core', '2024-06-30', ''),
             ('c4', 'new', null, '2024-05-31', ''), ('c5', 'new', null, '2024-06-30', ''),
             ('c6', 'general_value', null, '2024-06-30', '')
-        ) as t(customer_id, rfm_tier, previous_rfm_tier, valid_from, valid_until)""",
+        ) as t(customer_id, rfm_tier, previous_rfm_tier, valid_from, valid_until)
+        union all by name
+        select * from (values  -- a tier of another ladder, which this report is not about
+            ('c1', 'gold', date '2024-03-31', null::date, 'diamond_gold_silver')
+        ) as other(customer_id, rfm_tier, valid_from, valid_until, ladder)) as stays""",
     "marts.tier_transitions": "select * replace (month_end::date as month_end) from (values "
     "('2024-06-30', 'playbook', 'core', 'core', 'stayed', 1), "
     "('2024-06-30', 'playbook', 'core', 'dormant', 'down', 1), "
