@@ -503,7 +503,8 @@ DEED_ROWS = f"""(
     group by channel, source_customer_id, business_date, event_type, event_id
 )"""
 OWNED = "(select channel, order_id, source_customer_id as owner from documents) as documents"
-PARCELS = f"shipments join {OWNED} on order_channel = documents.channel and shipments.order_id = documents.order_id"  # noqa: E501
+PARCELS = f"""shipments join {OWNED}
+    on order_channel = documents.channel and shipments.order_id = documents.order_id"""
 CONSENTS = """(select * from src.ledger.consents
     where known_at < $end_at and occurred_at < $end_at)"""
 CHATS = """(select ticket_messages.*, tickets.source_customer_id,
