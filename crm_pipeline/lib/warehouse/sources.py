@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -232,6 +233,46 @@ def replace_slice(
     return _replace(connection, address, data, as_of)
 
 
+@contextmanager
+def replacing(
+    connection: duckdb.DuckDBPyConnection, address: str, *, as_of: dt.date | None = None
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Replaces a Python-written table (or one day of it) batch by batch, in one transaction.
+
+    The rows of before stay to be seen until the block ends well, and for good when it does not.
+
+    Args:
+        connection: the warehouse, open for writing, with no transaction begun.
+        address: a table of ``PYTHON_TABLES``.
+        as_of: replaces the rows of this ``as_of_date`` only.
+
+    Yields:
+        Adds one batch, whose columns are found by name.
+    """
+    columns = PYTHON_TABLES[address]
+    listed = ", ".join(columns)
+
+    def append(rows: pa.Table) -> None:
+        missing = [name for name in columns if name not in rows.column_names]
+        if missing:
+            raise WarehouseError(f"{address} needs columns {', '.join(missing)}", where=address)
+        # Never by a registered name: the transaction would keep every batch in memory.
+        connection.from_arrow(rows).project(listed).insert_into(address)
+
+    connection.execute("begin")
+    try:
+        _create_table(connection, address, columns)
+        if as_of is None:
+            connection.execute(f"delete from {address}")
+        else:
+            connection.execute(f"delete from {address} where as_of_date = ?", [as_of])
+        yield append
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
 def resolve_as_of(
     connection: duckdb.DuckDBPyConnection, rule: str, zone: ZoneInfo, now: dt.datetime
 ) -> dt.date:
@@ -385,20 +426,8 @@ def _drop_other_kind(connection: duckdb.DuckDBPyConnection, address: str, kind: 
 def _replace(
     connection: duckdb.DuckDBPyConnection, address: str, data: pa.Table, as_of: dt.date | None
 ) -> int:
-    columns = PYTHON_TABLES[address]
-    missing = [name for name in columns if name not in data.column_names]
-    if missing:
-        raise WarehouseError(f"{address} needs columns {', '.join(missing)}", where=address)
-    connection.execute("begin")
-    _create_table(connection, address, columns)
-    if as_of is None:
-        connection.execute(f"delete from {address}")
-    else:
-        connection.execute(f"delete from {address} where as_of_date = ?", [as_of])
-    connection.register("_incoming", data)
-    connection.execute(f"insert into {address} select {', '.join(columns)} from _incoming")
-    connection.unregister("_incoming")
-    connection.execute("commit")
+    with replacing(connection, address, as_of=as_of) as append:
+        append(data)
     return int(data.num_rows)
 
 
