@@ -17,6 +17,7 @@ from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.life_stages import read_life_stage_evidence, read_life_stages
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.price_bands import read_price_bands
+from crm_pipeline.lib.rules.score_gates import read_score_gates
 from crm_pipeline.lib.rules.sentiment_lexicon import read_sentiment_lexicon
 from crm_pipeline.lib.rules.spend_benchmarks import read_spend_benchmarks
 from crm_pipeline.lib.rules.survivorship import named_channels, read_survivorship
@@ -38,6 +39,7 @@ READERS = (
     read_lifecycle_labels,
     read_lifecycle_rules,
     read_price_bands,
+    read_score_gates,
     read_sentiment_lexicon,
     read_spend_benchmarks,
     read_tag_rules,

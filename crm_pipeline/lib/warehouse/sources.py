@@ -74,6 +74,18 @@ LEDGER_VIEWS = {
         "right_customer_id, decided_at"
     ),
 }
+_SCORE_CHECKS = {
+    "as_of_date": "date",
+    "score": "varchar",
+    "measure": "varchar",
+    "feature": "varchar",
+    "value": "double",
+    "limits": "varchar",
+    "is_passed": "boolean",
+    "holds_outreach": "boolean",
+    "note": "varchar",
+    "model_version": "varchar",
+}
 PYTHON_TABLES = {
     "identity.customer_accounts": {
         "channel": "varchar",
@@ -133,6 +145,10 @@ PYTHON_TABLES = {
         "customer_id": "varchar",
         "as_of_date": "date",
         "churn_probability": "double",
+        "reason_1": "varchar",
+        "reason_2": "varchar",
+        "reason_3": "varchar",
+        "horizon_days": "integer",
         "model_version": "varchar",
         "scored_at": "timestamp",
     },
@@ -140,13 +156,17 @@ PYTHON_TABLES = {
         "customer_id": "varchar",
         "as_of_date": "date",
         "predicted_clv": "double",
+        "predicted_clv_low": "double",
+        "predicted_clv_high": "double",
+        "predicted_number_of_orders": "double",
+        "predicted_order_value": "double",
         "probability_alive": "double",
-        "expected_orders": "double",
-        "expected_order_value": "double",
         "horizon_days": "integer",
         "model_version": "varchar",
         "scored_at": "timestamp",
     },
+    "scores.churn_checks": _SCORE_CHECKS,
+    "scores.clv_checks": _SCORE_CHECKS,
     "scores.customer_clusters": {
         "customer_id": "varchar",
         "as_of_date": "date",
