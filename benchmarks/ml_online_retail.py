@@ -167,7 +167,7 @@ def list_training_cutoffs(cutoff: date) -> list[date]:
 def backtest_churn_at(panel: pd.DataFrame, cutoff: date) -> dict[str, float]:
     """Backtest with this cut-off's own training cut-offs."""
     days = pd.to_datetime([*list_training_cutoffs(cutoff), cutoff])
-    return backtest_churn(panel[panel["cutoff_date"].isin(days)], cutoff_date=cutoff)
+    return dict(backtest_churn(panel[panel["cutoff_date"].isin(days)], cutoff_date=cutoff).figures)
 
 
 def make_panel(folder: Path) -> pd.DataFrame:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ml.churn import CHURN_FEATURES, ChurnModel, ChurnModelConfig, label_churned
+from ml.baselines import score_rfm
+from ml.churn.backtest import backtest_churn
+from ml.churn.features import label_churned
 from ml.clv import ClvModel, ClvModelConfig
 from ml.errors import NotEnoughDataError
 from ml.frames import require_columns, to_float_frame
@@ -38,60 +40,6 @@ __all__ = [
 ]
 
 _REMEDY = "choose a cut-off whose horizon is over and at which there were customers"
-
-
-def score_rfm(features: pd.DataFrame) -> pd.Series:
-    """RFM heuristic: sum of the percentile ranks of recency, frequency and spend; high is good."""
-    columns = ("days_since_last_order", "order_count", "spend_amount")
-    numbers = to_float_frame(features, columns, frame_name="customer_features")
-    numbers["days_since_last_order"] *= -1
-    ranks: pd.Series = numbers.rank(pct=True).sum(axis=1)
-    return ranks
-
-
-def backtest_churn(
-    panel: pd.DataFrame, *, cutoff_date: Any, config: ChurnModelConfig | None = None
-) -> dict[str, float]:
-    """Train on what was known at ``cutoff_date`` and compare with what happened after it.
-
-    Only cut-offs whose horizon had ended by ``cutoff_date`` are learned from.
-
-    Args:
-        panel: ``customer_features`` with labels at several cut-offs, ``cutoff_date`` among them.
-        cutoff_date: The day the scores would have been made.
-        config: Settings of the model.
-
-    Returns:
-        ``auc, pr_auc, lift_at_10pct, brier, ece`` of the model; the same with ``bg_nbd_`` for
-        BG/NBD; the ranking measures with ``days_since_last_order_`` and ``rfm_`` for the rules of
-        thumb; ``customer_count, churn_rate, training_cutoff_count, round_count``.
-
-    Raises:
-        NotEnoughDataError: Too little history before ``cutoff_date``, or no outcome after it.
-    """
-    config = config or ChurnModelConfig()
-    require_columns(panel, ("cutoff_date", *CHURN_FEATURES), frame_name="customer_features")
-    dates = pd.to_datetime(panel["cutoff_date"])
-    day = pd.Timestamp(cutoff_date)
-    history = panel[dates + pd.Timedelta(days=config.horizon_days) <= day]
-    test, actual = _take_finished(panel[dates == day], day)
-    model = ChurnModel(config).fit(history, label_churned(history))
-    probability = model.predict(test)["churn_probability"]
-    by_silence = to_float_frame(test, CHURN_FEATURES, frame_name="customer_features")
-    bg_nbd = ClvModel().fit(test).predict_churn(test, config.horizon_days)["churn_probability"]
-    baselines = {
-        "bg_nbd": measure_classification(actual, bg_nbd),
-        "days_since_last_order": measure_ranking(actual, by_silence["days_since_last_order"]),
-        "rfm": measure_ranking(actual, -score_rfm(test)),
-    }
-    return {
-        **measure_classification(actual, probability),
-        **_prefix(baselines),
-        "customer_count": float(len(test)),
-        "churn_rate": float(actual.mean()),
-        "training_cutoff_count": model.metrics["training_cutoff_count"],
-        "round_count": model.metrics["round_count"],
-    }
 
 
 def backtest_clv(

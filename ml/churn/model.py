@@ -1,7 +1,7 @@
 """Churn: probability that a customer places no order within the horizon.
 
 Add here: fit, predict and artifact of the blend. Not here: feature lists, calibration maths,
-backtests (``ml.evaluation``).
+backtests (``backtest``).
 """
 
 from dataclasses import asdict

@@ -1,7 +1,7 @@
 """Champion and challenger: which version of a model scores from a training day on.
 
 Add here: how a new version is judged and what of that is put on record.
-Not here: what a model is (``recipes``), versions on disk (``registry``), checks of a night (``health``).
+Not here: what a model is (``recipes``), versions on disk (``registry``), nights (``health``).
 
 A training day's decision is history: ``<score>_model_decisions`` holds one row per training day. It
 is made anew only when the training data has changed since, and then as a new revision.

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ml.clv.backtest import backtest_clv
 from numpy.typing import NDArray
 
 from crm_pipeline.lib.scoring.stream import Matrix, Scorer, name_positions
@@ -28,7 +29,6 @@ from ml.churn import (
 )
 from ml.churn.backtest import backtest_churn
 from ml.clv import CLV_FEATURES, CLV_MODEL_KIND, ClvModel, ClvModelConfig
-from ml.clv.backtest import backtest_clv
 from ml.comparison import log_loss
 from ml.errors import NotEnoughDataError
 from ml.metrics import normalized_gini

@@ -1,7 +1,8 @@
 """Scores of one night: which model is in force, what it says, and whether that may be acted on.
 
 Add here: the way from the panel in the warehouse to a table of scores.
-Not here: one score's own matters (``recipes``), judging a new model (``promotion``), limits (``health``).
+Not here: one score's own matters (``recipes``), judging a new model (``promotion``), limits
+(``health``).
 """
 
 from __future__ import annotations
@@ -357,8 +358,9 @@ def _write_simple(
 ) -> int:
     """Scores of a base that is small enough to be one table; BG/NBD names no reasons."""
     nobody = dict.fromkeys(("reason_1", "reason_2", "reason_3"))
-    table = rows[["customer_id", "churn_probability"]].assign(**nobody, **constants)
-    return replace_table(connection, recipe.table, pa.Table.from_pandas(table, preserve_index=False))
+    frame = rows[["customer_id", "churn_probability"]].assign(**nobody, **constants)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return replace_table(connection, recipe.table, table)
 
 
 def _draw(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> str:

@@ -19,11 +19,15 @@ def cutoff(panel: pd.DataFrame) -> pd.Timestamp:
 def test_churn_backtest_reports_the_model_beside_the_rules_of_thumb(
     panel: pd.DataFrame, cutoff: pd.Timestamp
 ) -> None:
-    figures = backtest_churn(panel, cutoff_date=cutoff.date(), config=CONFIG)
+    backtest = backtest_churn(panel, cutoff_date=cutoff.date(), config=CONFIG)
+    figures = backtest.figures
     assert all(type(value) is float for value in figures.values())
     assert figures["auc"] > figures["days_since_last_order_auc"] > 0.5
     assert {"pr_auc", "brier", "ece", "lift_at_10pct", "bg_nbd_brier", "rfm_auc"} <= set(figures)
     assert figures["training_cutoff_count"] == 5
+    assert list(backtest.customers.columns[:2]) == ["actual", "predicted"]
+    assert {"days_since_last_order", "rfm", "bg_nbd"} <= set(backtest.customers.columns)
+    assert len(backtest.customers) == figures["customer_count"]
 
 
 def test_churn_backtest_does_not_see_what_came_after_the_cutoff(
@@ -40,7 +44,8 @@ def test_churn_backtest_does_not_see_what_came_after_the_cutoff(
     honest, blind = (
         backtest_churn(frame, cutoff_date=middle, config=CONFIG) for frame in (panel, scrambled)
     )
-    assert honest == blind
+    assert honest.figures == blind.figures
+    pd.testing.assert_frame_equal(honest.customers, blind.customers)
 
 
 def test_clv_backtest_reports_the_model_beside_past_spend(
