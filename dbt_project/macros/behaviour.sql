@@ -70,3 +70,20 @@ final as (
 
 )
 {% endmacro %}
+
+
+{# What int_customer_behaviour_days counts of a day. #}
+{% macro behaviour_measures() %}
+    {{ return([
+        'visit', 'product_view', 'cart_added', 'favourite_added', 'interaction', 'message_response', 'ticket',
+        'complaint', 'low_rating', 'late_parcel'
+    ]) }}
+{% endmacro %}
+
+
+{# All of them as columns of one source: the expressions given, 0 for the others. #}
+{% macro behaviour_counts(given) -%}
+    {%- for measure in behaviour_measures() %}
+        {{ given.get(measure, '0') }} as {{ measure }}_count{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}

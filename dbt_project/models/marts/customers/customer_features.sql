@@ -1,1 +1,3 @@
-{{ customer_features_at(ref('int_feature_cutoffs'), ref('int_customer_days')) }}
+{{ customer_features_at(
+    ref('int_feature_cutoffs'), ref('int_customer_days'), ref('int_customer_behaviour_days'), ref('int_customer_ranges')
+) }}
