@@ -20,7 +20,7 @@ from crm_pipeline.partitions import OFFICIAL, ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Deployment, Warehouse
 
 if TYPE_CHECKING:
-    from crm_pipeline.lib.scoring.recipes import Recipe
+    from crm_pipeline.lib.scoring.recipe import Recipe
     from crm_pipeline.lib.scoring.scores import NightScores
 
 SEEDS = Path(__file__).resolve().parents[1] / "dbt_project" / "seeds"

@@ -21,11 +21,13 @@ JOURNEYS = load_journeys(Path(__file__).parent)
 
 BACKFILL = "dagster/backfill"  # a backfill started in the UI decides nothing, whatever its day
 AUDIENCES = [dg.AssetKey(journey.audience.split(".")) for journey in JOURNEYS]
+RELIED_ON = sorted({score for journey in JOURNEYS for score in journey.scores})
+CHECKS = [dg.AssetKey(["scores", f"{score}_checks"]) for score in RELIED_ON]
 
 
 @dg.asset(
     key=["history", "outreach_decisions"],
-    deps=[dg.AssetKey(["marts", "rfm_tiers"]), *AUDIENCES],
+    deps=[dg.AssetKey(["marts", "rfm_tiers"]), *AUDIENCES, *CHECKS],
     group_name="outreach",
     kinds={"python", "duckdb", "parquet"},
     owners=["team:crm"],

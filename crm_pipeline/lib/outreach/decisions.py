@@ -88,8 +88,10 @@ def decide(
 ) -> pa.Table:
     """Gives every candidate of a journey exactly one outcome.
 
-    In this order: no_consent, duplicate, holdout, capped, expired, send. The clock is the night
-    after ``as_of``, so that deciding a past day again gives the same bytes.
+    In this order: no_consent, duplicate, held, holdout, capped, expired, send. The clock is the
+    night after ``as_of``, so that deciding a past day again gives the same bytes. *held*: a score
+    the audience relies on may not be acted on tonight; before the holdout, because a night on which
+    nobody is written to tells nothing of the effect.
 
     Args:
         connection: the open warehouse with the audience and the sources ``ledger`` and ``history``.
@@ -109,7 +111,7 @@ def decide(
     connection.register("_decided", DECISION_SCHEMA.empty_table() if decided is None else decided)
     try:
         _make_messages(connection, journey, night)
-        _make_checked(connection, journey, night, salt)
+        _make_checked(connection, journey, night, salt, find_hold(connection, journey, as_of))
         _make_capped(connection, [*caps, *journey.caps], journey, night)
         table = _outcomes(connection, journey, night)
         _check_complete(connection, journey, table)
@@ -278,10 +280,38 @@ def _message_query(
     return query, parameters
 
 
+def find_hold(
+    connection: duckdb.DuckDBPyConnection, journey: JourneySpec, as_of: dt.date
+) -> str | None:
+    """The rule that holds a journey back because of a score it relies on; None lets it go on.
+
+    Fails closed: a score without checks of this very night holds as well.
+    """
+    for score in sorted(journey.scores):
+        try:
+            rows = connection.execute(
+                f"select measure, holds_outreach and not is_passed from scores.{score}_checks "
+                "where as_of_date = ? order by measure",
+                [as_of],
+            ).fetchall()
+        except duckdb.CatalogException:
+            rows = []
+        if not rows:
+            return f"score.{score}.not_checked"
+        for measure, stops in rows:
+            if stops:
+                return f"score.{score}.{measure}"
+    return None
+
+
 def _make_checked(
-    connection: duckdb.DuckDBPyConnection, journey: JourneySpec, night: _Night, salt: str
+    connection: duckdb.DuckDBPyConnection,
+    journey: JourneySpec,
+    night: _Night,
+    salt: str,
+    hold: str | None,
 ) -> None:
-    """What stops each message before the caps: no consent, an earlier claim, the holdout.
+    """What stops each message before the caps: no consent, an earlier claim, a score, the holdout.
 
     Only claims of earlier nights count: what this night itself claimed must not change its own
     decisions when they are made again.
@@ -342,6 +372,7 @@ def _make_checked(
                     partition by m.step, m.occurrence, m.contact_token order by m.decision_id
                 ) > 1 then 'claim.shared_contact'
             end as duplicate,
+            $hold::varchar as held,
             case when d.draw < $holdout then 'holdout.journey' end as holdout
         from _messages as m
         left join last_words as w on m.decision_id = w.decision_id
@@ -353,6 +384,7 @@ def _make_checked(
             "journey": journey.journey,
             "salt": salt,
             "holdout": journey.holdout_pct / 100,
+            "hold": hold,
             "as_of": night.as_of,
         },
     )
@@ -391,7 +423,7 @@ def _cap_query(who: str) -> str:
         insert into _capped
         with open_messages as (
             select * from _checked as m
-            where coalesce(no_consent, duplicate, holdout) is null
+            where coalesce(no_consent, duplicate, held, holdout) is null
                 and $channel in ('all', step_channel)
                 and not exists (select 1 from _capped as k where k.decision_id = m.decision_id)
         ),
@@ -438,13 +470,14 @@ def _outcomes(
             case
                 when no_consent is not null then 'no_consent'
                 when duplicate is not null then 'duplicate'
+                when held is not null then 'held'
                 when holdout is not null then 'holdout'
                 when k.rule_id is not null then 'capped'
                 when m.expires_on < $send_date then 'expired'
                 else 'send'
             end as outcome,
             coalesce(
-                no_consent, duplicate, holdout, k.rule_id,
+                no_consent, duplicate, held, holdout, k.rule_id,
                 case when m.expires_on < $send_date then 'trigger.expired' end, 'send.allowed'
             ) as rule_id,
             m.step_channel as consent_channel,

@@ -91,6 +91,11 @@ class JourneySpec(_Strict):
     re_entry: Literal["per_occurrence", "never"] = Field(
         default="per_occurrence", description="Whether a new occurrence may address a person again."
     )
+    scores: tuple[Literal["churn", "clv"], ...] = Field(
+        default=(),
+        description="Scores the audience relies on: while a check of one stops outreach, "
+        "everybody is held.",
+    )
     caps: tuple[CapSpec, ...] = Field(
         default=(), description="Caps of this journey, beside those of seeds/outreach_caps.csv."
     )

@@ -21,8 +21,9 @@ import sqlalchemy as sa
 from crm_pipeline.lib.history import active_slices, read_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.rules.score_gates import ScoreGate
-from crm_pipeline.lib.scoring.recipes import Matrix, Recipe
+from crm_pipeline.lib.scoring.recipe import Recipe
 from crm_pipeline.lib.scoring.registry import ModelRecord
+from crm_pipeline.lib.scoring.stream import Matrix
 from ml.drift import Reference, population_stability_index, psi_expected_by_chance
 from ml.metrics import expected_calibration_error
 

@@ -1,7 +1,7 @@
 """Champion and challenger: which version of a model scores from a training day on.
 
 Add here: how a new version is judged and what of that is put on record.
-Not here: what a model is (``recipes``), versions on disk (``registry``), nights (``health``).
+Not here: what a model is (``recipe``), versions on disk (``registry``), nights (``health``).
 
 A training day's decision is history: ``<score>_model_decisions`` holds one row per training day. It
 is made anew only when the training data has changed since, and then as a new revision.
@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from crm_pipeline.lib.history import active_slices, read_slice, write_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.rules.score_gates import ScoreGate
-from crm_pipeline.lib.scoring.recipes import Recipe
+from crm_pipeline.lib.scoring.recipe import Recipe
 from crm_pipeline.lib.scoring.registry import ModelRecord, read_version
 from ml.backtest import Backtest
 from ml.comparison import Comparison, compare

@@ -25,12 +25,10 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.rules.score_gates import ScoreGate
 from crm_pipeline.lib.scoring.health import ScoreCheck, check_scores, describe_matrix, used_table
 from crm_pipeline.lib.scoring.promotion import ModelDecision, judge, last_decision, record_decision
-from crm_pipeline.lib.scoring.recipes import (
+from crm_pipeline.lib.scoring.recipe import (
     CODE_VERSION,
     Columns,
-    Matrix,
     Recipe,
-    Scorer,
     newest_labelled_cutoff,
     to_matrix,
 )
@@ -40,7 +38,7 @@ from crm_pipeline.lib.scoring.registry import (
     keep_version,
     read_version,
 )
-from crm_pipeline.lib.scoring.stream import read_matrix, score_table
+from crm_pipeline.lib.scoring.stream import Matrix, Scorer, read_matrix, score_table
 from crm_pipeline.lib.warehouse import replace_table
 from ml.artifacts import ModelArtifact
 from ml.backtest import Backtest
@@ -170,10 +168,10 @@ def keep_used_scores(
     as_of: dt.date,
 ) -> None:
     """Puts the scores of a month end on record, to be held against what comes."""
-    rows = connection.execute(
+    rows: pa.Table = connection.sql(
         f"select customer_id, {recipe.headline}, horizon_days, model_version, as_of_date "
-        f"from {recipe.table} where as_of_date = ? order by customer_id",
-        [as_of],
+        f"from {recipe.table} where as_of_date = $as_of order by customer_id",
+        params={"as_of": as_of},
     ).to_arrow_table()
     if rows.num_rows:
         write_slice(
@@ -181,7 +179,7 @@ def keep_used_scores(
             ledger,
             table_name=used_table(recipe.name),
             as_of=as_of,
-            data=pa.table(rows),
+            data=rows,
             reason="monthly job",
         )
 
@@ -207,18 +205,20 @@ def _find_model_in_force(
     query = _draw(connection, day.training, MAX_TRAINING_ROWS)
     key = _hash_training(connection, query, recipe)
     known = last_decision(home, ledger, recipe.name, until=until)
-    if known is not None and known.as_of_date == until and known.training_key == key:
-        if known.version_in_force is None or _is_readable(home, recipe, known.version_in_force):
+    if known is not None and known.as_of_date == until:
+        in_force = known.version_in_force
+        is_whole = in_force is None or _is_readable(home, recipe, in_force)
+        # What a night has decided is never decided again by a run for the past.
+        if day.is_backfill or (known.training_key == key and is_whole):
             return known, None
-    if known is not None and known.as_of_date == until and day.is_backfill:
-        return known, None  # what a night has decided is never decided again by a run for the past
     champion = last_decision(home, ledger, recipe.name, until=until - dt.timedelta(days=1))
     kept = find_trained(home, recipe.name, key)
     if day.is_backfill and kept is not None and _is_readable(home, recipe, kept.version):
         return _for_the_past(kept, until), None
     panel = connection.sql(query).df()
+    training: Training | None = None
     try:
-        training = _train(home, recipe, panel, key, until)
+        made = training = _train(home, recipe, panel, key, until)
     except MlError as error:
         decision = ModelDecision(
             as_of_date=until,
@@ -229,13 +229,12 @@ def _find_model_in_force(
             version_in_force=champion.version_in_force if champion else None,
             in_force_trained_until=champion.in_force_trained_until if champion else None,
         )
-        training = None
     else:
         decision = judge(
             home,
             recipe,
-            training.record,
-            training.backtest,
+            made.record,
+            made.backtest,
             panel,
             gates,
             trained_until=until,

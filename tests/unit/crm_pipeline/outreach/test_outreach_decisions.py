@@ -329,3 +329,48 @@ def test_an_empty_audience_gives_no_decisions(world: World) -> None:
         connection.execute("delete from activation.wake_up_audience")
         table = decide_all(connection, [journey()], as_of=AS_OF, zone=SHANGHAI, salt=SALT)
     assert table.num_rows == 0 and table.schema.equals(DECISION_SCHEMA)
+
+
+def check_score(world: World, measure: str, *, passed: bool, as_of: dt.date = AS_OF) -> None:
+    """Plants the verdict on one measure of the churn scores of a night."""
+    snapshot = export_snapshot(world.ledger, world.home.snapshots / f"check-{measure}")
+    with open_warehouse(world.home.warehouse) as connection:
+        create_source_views(connection, world.home, snapshot, {})
+        connection.execute(
+            "insert into scores.churn_checks by name select ?::date as as_of_date, "
+            "'churn' as score, ? as measure, ?::boolean as is_passed, true as holds_outreach",
+            [as_of, measure, passed],
+        )
+
+
+@pytest.mark.requirement("SCO-7", "QLT-2")
+def test_a_score_that_drifted_holds_the_journeys_that_rely_on_it_and_no_others(
+    world: World,
+) -> None:
+    world.say(world.sources, "granted")
+    check_score(world, "ece", passed=True)
+    assert outcomes(world.decide(journey(scores=["churn"]))) == {"send": 4}
+    check_score(world, "score_psi", passed=False)
+    held = world.decide(journey(scores=["churn"], holdout_pct=50))
+    assert outcomes(held) == {"held": 4}  # also who would have been in the holdout
+    assert set(held.column("rule_id").to_pylist()) == {"score.churn.score_psi"}
+    assert outcomes(world.decide(journey())) == {"send": 4}
+
+
+@pytest.mark.requirement("SCO-7", "QLT-2")
+def test_scores_nobody_has_checked_tonight_hold_as_well(world: World) -> None:
+    world.say(world.sources, "granted")
+    check_score(world, "ece", passed=True, as_of=AS_OF - dt.timedelta(days=1))
+    held = world.decide(journey(scores=["churn"]))
+    assert set(held.column("rule_id").to_pylist()) == {"score.churn.not_checked"}
+
+
+def test_who_did_not_agree_is_told_so_also_on_a_night_that_is_held(world: World) -> None:
+    world.say(world.sources[:1], "granted")
+    assert outcomes(world.decide(journey(scores=["clv"]))) == {"held": 1, "no_consent": 3}
+
+
+def outcomes(decided) -> dict[str, int]:
+    """Outcome → how many."""
+    found = decided.column("outcome").value_counts().to_pylist()
+    return {one["values"]: one["counts"] for one in found}
