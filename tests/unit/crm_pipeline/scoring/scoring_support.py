@@ -93,7 +93,8 @@ def sign_of(artifact: ModelArtifact) -> float:
 
 def columns(clv: np.ndarray) -> dict[str, Any]:
     names = ("predicted_clv", "predicted_clv_low", "predicted_clv_high",
-             "predicted_number_of_orders", "predicted_order_value", "probability_alive")  # fmt: skip
+             "predicted_number_of_orders", "predicted_order_value",
+             "probability_alive")  # fmt: skip
     return dict.fromkeys(names, clv.astype(np.float64))
 
 
