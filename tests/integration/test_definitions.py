@@ -12,11 +12,13 @@ import pytest
 from crm_pipeline.definitions import defs
 from crm_pipeline.lib.history import write_slice
 from crm_pipeline.lib.outreach.decisions import DECISION_SCHEMA
+from crm_pipeline.lib.outreach.journey import load_journeys
 from crm_pipeline.lib.publish import Manifest
 from crm_pipeline.resources import Deployment
 from tests.integration.pipeline_support import KEYS
 
 DAY = date(2026, 3, 1)
+JOURNEYS = Path(__file__).parents[2] / "crm_pipeline" / "defs" / "outreach"
 ONE_LINE = (
     "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n"
     "489434,85048,LIGHTS,12,2009-12-01 07:45:00,6.95,13085.0,United Kingdom\n"
@@ -62,6 +64,21 @@ def test_every_asset_has_a_group_an_owner_a_description_and_kinds(loaded: dg.Def
 def test_dbt_is_called_four_times_in_a_nightly_run(loaded: dg.Definitions) -> None:
     nodes = loaded.resolve_job_def("nightly_job").graph.nodes
     assert len([node for node in nodes if node.definition.name == "dbt_models"]) == 4
+
+
+@pytest.mark.requirement("SCO-7", "QLT-2")
+def test_a_journey_names_every_score_its_audience_is_made_from(loaded: dg.Definitions) -> None:
+    """Else a score that drifted would not hold it: the gate asks for what is named."""
+    graph = loaded.resolve_asset_graph()
+    for journey in load_journeys(JOURNEYS):
+        audience = dg.AssetKey(journey.audience.split("."))
+        upstream = graph.get_ancestor_asset_keys(audience)
+        made_from = {
+            score
+            for score in ("churn", "clv")
+            if dg.AssetKey(["scores", f"{score}_scores"]) in upstream
+        }
+        assert made_from <= set(journey.scores), journey.journey
 
 
 def test_no_dated_job_contains_a_batch(loaded: dg.Definitions) -> None:
