@@ -1,6 +1,6 @@
 """Platt calibration: a probability that means what it says.
 
-Add here: the logistic map from raw to calibrated probability. Not here: the raw models.
+Add here: the logistic map from raw log-odds to calibrated probability. Not here: the raw models.
 """
 
 from dataclasses import dataclass, replace
@@ -9,18 +9,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 
 __all__ = ["PlattCalibration"]
 
 Floats = NDArray[np.float64]
-# Keeps the logarithm of a certain prediction finite.
-_EDGE = 1e-6
 
 
 @dataclass(frozen=True)
 class PlattCalibration:
-    """p' = 1 / (1 + exp(−(slope · logit(p) + intercept))).
+    """p' = 1 / (1 + exp(−(slope · margin + intercept))), where the margin is the raw log-odds.
 
     Source: Platt (1999), "Probabilistic Outputs for Support Vector Machines", with its softened
     targets. Two numbers stay stable where isotonic steps follow the noise of a small base.
@@ -30,11 +28,10 @@ class PlattCalibration:
     intercept: float = 0.0
 
     @classmethod
-    def fit(cls, raw: Floats, outcome: Floats, *, min_slope: float, max_slope: float) -> Self:
-        """Learn from raw probabilities of rows the model has not seen, by maximum likelihood."""
+    def fit(cls, margin: Floats, outcome: Floats, *, min_slope: float, max_slope: float) -> Self:
+        """Learn from raw log-odds of rows the model has not seen, by maximum likelihood."""
         positives, negatives = outcome.sum(), (1 - outcome).sum()
         target = np.where(outcome == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-        margin = logit(np.clip(raw, _EDGE, 1 - _EDGE))
 
         def loss(parameters: Floats) -> tuple[float, Floats]:
             score = parameters[0] * margin + parameters[1]
@@ -51,8 +48,8 @@ class PlattCalibration:
         )
         return cls(slope=float(result.x[0]), intercept=float(result.x[1]))
 
-    def recenter(self, raw: Floats, rate: float) -> Self:
-        """Keep the slope and move the intercept so that the mean over ``raw`` becomes ``rate``.
+    def recenter(self, margin: Floats, rate: float) -> Self:
+        """Keep the slope and move the intercept so that the mean over ``margin`` becomes ``rate``.
 
         Raises:
             ValueError: ``rate`` is 0 or 1, which no finite intercept gives.
@@ -62,11 +59,10 @@ class PlattCalibration:
         return replace(
             self,
             intercept=brentq(
-                lambda shift: replace(self, intercept=shift).apply(raw).mean() - rate, -100, 100
+                lambda shift: replace(self, intercept=shift).apply(margin).mean() - rate, -100, 100
             ),
         )
 
-    def apply(self, raw: Floats) -> Floats:
+    def apply(self, margin: Floats) -> Floats:
         """Return calibrated probabilities; the order of customers stays."""
-        margin = logit(np.clip(raw, _EDGE, 1 - _EDGE))
         return np.asarray(expit(self.slope * margin + self.intercept))

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 __all__ = ["LogisticParameters"]
 
 Floats = NDArray[np.float64]
+Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,28 +27,30 @@ class LogisticParameters:
     intercept: float
 
     @classmethod
-    def fit(cls, inputs: pd.DataFrame, outcome: Floats, *, inverse_penalty: float) -> Self:
+    def fit(
+        cls, names: tuple[str, ...], inputs: Matrix, outcome: Floats, *, inverse_penalty: float
+    ) -> Self:
         """Learn scalers and coefficients; a null counts as the mean of its column."""
-        means = inputs.mean().fillna(0.0).to_numpy(dtype=np.float64)
-        scales = inputs.std(ddof=0).fillna(0.0).to_numpy(dtype=np.float64)
+        known = np.isfinite(inputs)
+        count = np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, inputs, 0).astype(np.float64)
+        means = filled.sum(axis=0) / count
+        squares = np.where(known, (filled - means) ** 2, 0).sum(axis=0)
+        scales = np.sqrt(squares / count)
         scales = np.where(scales > 0, scales, 1.0)
         model = LogisticRegression(C=inverse_penalty, max_iter=1000, tol=1e-8)
-        model.fit(_standardize(inputs, means, scales), outcome)
+        model.fit(np.where(known, (filled - means) / scales, 0.0), outcome)
         return cls(
-            names=tuple(inputs.columns),
+            names=names,
             means=tuple(means.tolist()),
             scales=tuple(scales.tolist()),
             coefficients=tuple(model.coef_[0].tolist()),
             intercept=float(model.intercept_[0]),
         )
 
-    def predict(self, inputs: pd.DataFrame) -> Floats:
-        """Return probabilities, scaled by what was learned at fit."""
-        standardized = _standardize(
-            inputs[list(self.names)], np.array(self.means), np.array(self.scales)
-        )
-        return np.asarray(expit(standardized @ np.array(self.coefficients) + self.intercept))
-
-
-def _standardize(inputs: pd.DataFrame, means: Floats, scales: Floats) -> Floats:
-    return np.nan_to_num((inputs.to_numpy(dtype=np.float64) - means) / scales, nan=0.0)
+    def contribute(self, inputs: Matrix) -> Matrix:
+        """Return what each input adds to the log-odds, by what was learned at fit."""
+        slopes = np.array(self.coefficients) / np.array(self.scales)
+        parts = inputs - np.array(self.means, dtype=np.float32)
+        parts *= slopes.astype(np.float32)
+        return np.nan_to_num(parts, copy=False, nan=0.0)

@@ -3,6 +3,7 @@
 Add here: what may be learned from. Not here: learning.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.churn.config import ChurnModelConfig
-from ml.churn.features import CHURN_FEATURES, build_tree_inputs
+from ml.churn.features import CHURN_FEATURES, TREE_FEATURES, Matrix, add_ratios, to_matrix
 from ml.errors import InvalidDataError, NotEnoughDataError
-from ml.frames import hash_rows, refuse_duplicate_keys, require_columns
+from ml.frames import refuse_duplicate_keys, require_columns
 
 __all__ = ["TrainingPanel"]
 
@@ -21,18 +22,26 @@ _KEYS = ("cutoff_date", "customer_id")
 _REMEDY = "score with ml.clv.ClvModel.predict_churn (BG/NBD) until there is more history"
 
 
+Keys = NDArray[np.uint64]
+
+
 @dataclass(frozen=True)
 class TrainingPanel:
-    """Rows sorted by cut-off and customer, so that the input's order changes nothing."""
+    """Rows sorted by cut-off and customer, so that the input's order changes nothing.
+
+    ``customers`` are hashes of the customer ids: they order and thin the rows, and are quick to
+    compare. ``inputs`` are ``TREE_FEATURES``; ``tree_features`` those of them that vary.
+    """
 
     cutoffs: NDArray[np.datetime64]
-    inputs: pd.DataFrame
+    customers: Keys
+    inputs: Matrix
     churned: NDArray[np.float64]
-    sha256: str = ""
+    tree_features: tuple[str, ...]
 
     @classmethod
     def build(cls, panel: pd.DataFrame, churned: pd.Series, config: ChurnModelConfig) -> Self:
-        """Check and sort a panel; see ``ChurnModel.fit`` for what is refused."""
+        """Check, thin and sort a panel; see ``ChurnModel.fit`` for what is refused."""
         require_columns(panel, (*_KEYS, *CHURN_FEATURES), frame_name="customer_features")
         if len(churned) != len(panel):
             raise InvalidDataError(
@@ -41,21 +50,31 @@ class TrainingPanel:
             )
         refuse_duplicate_keys(panel, _KEYS, frame_name="customer_features")
         outcome = churned.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-        keys = panel[list(_KEYS)].reset_index(drop=True)
-        keys["cutoff_date"] = pd.to_datetime(keys["cutoff_date"])
-        order = keys[~np.isnan(outcome)].sort_values(list(_KEYS), kind="stable").index.to_numpy()
-        inputs = build_tree_inputs(panel.iloc[order]).reset_index(drop=True)
-        keys, outcome = keys.iloc[order], outcome[order]
-        _refuse_few(keys, outcome, config)
-        return cls(
-            cutoffs=keys["cutoff_date"].to_numpy(),
-            inputs=inputs,
-            churned=outcome,
-            sha256=hash_rows(keys, inputs.assign(churned=outcome)),
-        )
+        cutoffs = pd.to_datetime(panel["cutoff_date"]).to_numpy(dtype="datetime64[s]")
+        customers = pd.util.hash_array(panel["customer_id"].to_numpy(dtype=object))
+        chosen = np.flatnonzero(~np.isnan(outcome))
+        chosen = chosen[_is_sampled(customers[chosen], config.max_training_rows)]
+        order = chosen[np.lexsort((customers[chosen], cutoffs[chosen]))]
+        cutoffs, customers, outcome = cutoffs[order], customers[order], outcome[order]
+        _refuse_few(cutoffs, customers, outcome, config)
+        inputs = add_ratios(to_matrix(panel.iloc[order]))
+        return cls(cutoffs, customers, inputs, outcome, _list_varying(inputs))
 
     def __len__(self) -> int:
         return len(self.churned)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what is learned from."""
+        digest = hashlib.sha256("\x1f".join(TREE_FEATURES).encode())
+        for values, kind in (
+            (self.cutoffs, "<M8[s]"),
+            (self.customers, "<u8"),
+            (self.inputs, "<f4"),
+            (self.churned, "<f8"),
+        ):
+            digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+        return digest.hexdigest()
 
     @property
     def cutoff_count(self) -> int:
@@ -78,16 +97,49 @@ class TrainingPanel:
             _refuse_one_class(part.churned, name, config)
         return earlier, held_out
 
+    def sample(self, max_rows: int) -> "TrainingPanel":
+        """Return about ``max_rows`` rows: those of some customers, the same whenever asked."""
+        is_sampled = _is_sampled(self.customers, max_rows)
+        return self if is_sampled.all() else self._take(is_sampled)
+
     def _take(self, rows: NDArray[np.bool_]) -> "TrainingPanel":
         return TrainingPanel(
-            self.cutoffs[rows], self.inputs[rows].reset_index(drop=True), self.churned[rows]
+            self.cutoffs[rows],
+            self.customers[rows],
+            self.inputs[rows],
+            self.churned[rows],
+            self.tree_features,
         )
 
 
-def _refuse_few(keys: pd.DataFrame, outcome: NDArray[np.float64], config: ChurnModelConfig) -> None:
-    customer_count, cutoff_count = (
-        int(keys[name].nunique()) for name in ("customer_id", "cutoff_date")
-    )
+def _is_sampled(customers: Keys, max_rows: int) -> NDArray[np.bool_]:
+    """Whether each row is among about ``max_rows``: by the hash of its customer, not by chance."""
+    if len(customers) <= max_rows:
+        return np.ones(len(customers), dtype=bool)
+    return customers < np.uint64(max_rows / len(customers) * 2**64)
+
+
+def _list_varying(inputs: Matrix) -> tuple[str, ...]:
+    """Return the inputs that differ between rows; a shop without a channel has none of its data."""
+    lowest, highest = np.fmin.reduce(inputs), np.fmax.reduce(inputs)
+    is_known = np.isfinite(inputs)
+    is_varying = (lowest < highest) | (is_known.any(axis=0) & ~is_known.all(axis=0))
+    names = tuple(name for name, varies in zip(TREE_FEATURES, is_varying, strict=True) if varies)
+    if not names:
+        raise NotEnoughDataError(
+            "churn: every input has one value for all customers, so nothing tells them apart",
+            remedy=_REMEDY,
+        )
+    return names
+
+
+def _refuse_few(
+    cutoffs: NDArray[np.datetime64],
+    customers: Keys,
+    outcome: NDArray[np.float64],
+    config: ChurnModelConfig,
+) -> None:
+    customer_count, cutoff_count = len(np.unique(customers)), len(np.unique(cutoffs))
     if customer_count < config.min_customers or cutoff_count < config.min_cutoffs:
         raise NotEnoughDataError(
             f"churn: {customer_count} customers over {cutoff_count} cut-offs with a finished "

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.churn import CHURN_FEATURES
+
 FIRST_DAY = pd.Timestamp("2024-01-01")
 HORIZON_DAYS = 90
 
@@ -56,12 +58,21 @@ def count_features(days: pd.DataFrame, cutoff_day: int) -> pd.DataFrame:
             "refund_share_pct": 0.0,
             "product_count": count + 1,
             "average_lines_per_order": 2.0,
+            "last_order_amount": grouped["amount"].last(),
+            "median_days_between_orders": grouped["gap"].median(),
+            "refund_180d_amount": 0.0,
         }
     )
     for window in (90, 180, 365):
         recent = past[past["day"] > cutoff_day - window].groupby("customer_id")["amount"]
         features[f"order_count_{window}d"] = recent.size().reindex(count.index, fill_value=0)
         features[f"spend_{window}d_amount"] = recent.sum().reindex(count.index, fill_value=0.0)
+    season = past["day"].between(cutoff_day - 364, cutoff_day - 365 + HORIZON_DAYS)
+    features["order_count_same_season"] = (
+        past[season].groupby("customer_id").size().reindex(count.index, fill_value=0)
+    )
+    # A shop that knows nothing but orders: whatever comes from other channels is null.
+    features = features.reindex(columns=list(dict.fromkeys([*features, *CHURN_FEATURES])))
     future = days[is_next].groupby("customer_id")["amount"]
     features["label_order_count"] = future.size().reindex(count.index, fill_value=0)
     features["label_spend_amount"] = future.sum().reindex(count.index, fill_value=0.0)

@@ -111,10 +111,10 @@ final as (
 
     select
         source_customers.customer_id,
-        account_days.business_date,
         {%- for measure in behaviour_measures() %}
-            cast(sum(account_days.{{ measure }}_count) as bigint) as {{ measure }}_count{{ ',' if not loop.last }}
+            cast(sum(account_days.{{ measure }}_count) as bigint) as {{ measure }}_count,
         {%- endfor %}
+        account_days.business_date
     from account_days
     inner join source_customers
         on
