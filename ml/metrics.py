@@ -8,12 +8,16 @@ of the input.
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 __all__ = [
     "brier_score",
+    "calibration_slope",
     "expected_calibration_error",
     "lift_at",
+    "log_loss",
     "measure_amounts",
     "measure_classification",
     "measure_ranking",
@@ -22,6 +26,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+# Keeps the logarithm of a certain prediction finite.
+_EDGE = 1e-6
 
 
 def brier_score(outcome: ArrayLike, probability: ArrayLike) -> float:
@@ -40,6 +46,29 @@ def expected_calibration_error(
     bins = np.minimum((predicted * bin_count).astype(int), bin_count - 1)
     gaps = np.bincount(bins, weights=predicted - actual, minlength=bin_count)
     return float(np.abs(gaps).sum() / len(actual))
+
+
+def log_loss(outcome: ArrayLike, probability: ArrayLike) -> float:
+    """Mean negative log-likelihood of the outcomes; a probability of 0 or 1 counts as a millionth.
+
+    Source: Good (1952), "Rational Decisions".
+    """
+    actual, predicted = _floats(outcome), np.clip(_floats(probability), _EDGE, 1 - _EDGE)
+    return float(-np.mean(np.log(np.where(actual == 1, predicted, 1 - predicted))))
+
+
+def calibration_slope(outcome: ArrayLike, probability: ArrayLike) -> float:
+    """Slope of the outcomes on the predicted log-odds; 1 is right, below 1 the score is too bold.
+
+    0 when all predictions are equal. Source: Cox (1958), "Two Further Applications of a Model for
+    Binary Regression".
+    """
+    margin = logit(np.clip(_floats(probability), _EDGE, 1 - _EDGE))
+    actual = _floats(outcome)
+    if margin.min() == margin.max() or actual.min() == actual.max():
+        return 0.0
+    line = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8)
+    return float(line.fit(margin[:, np.newaxis], actual).coef_[0, 0])
 
 
 def lift_at(outcome: ArrayLike, score: ArrayLike, *, share: float = 0.1) -> float:

@@ -5,6 +5,7 @@ Add here: which figures are told of churn. Not here: measures (``ml.metrics``), 
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ml.backtest import Backtest
@@ -15,10 +16,17 @@ from ml.churn.model import ChurnModel
 from ml.clv import ClvModel
 from ml.errors import NotEnoughDataError
 from ml.frames import require_columns, to_float_frame
-from ml.metrics import measure_classification, measure_ranking
+from ml.metrics import (
+    calibration_slope,
+    lift_at,
+    log_loss,
+    measure_classification,
+    measure_ranking,
+)
 
 __all__ = ["backtest_churn"]
 
+PLAYBOOK = "is_playbook_churn_risk"
 _REMEDY = "choose a cut-off whose horizon is over and at which there were customers"
 
 
@@ -37,8 +45,12 @@ def backtest_churn(
     Returns:
         Figures ``auc, pr_auc, lift_at_10pct, brier, ece`` of the model; the same with ``bg_nbd_``
         for BG/NBD; the ranking measures with ``days_since_last_order_`` and ``rfm_`` for the rules
-        of thumb; ``customer_count, churn_rate, training_cutoff_count, round_count``. Customers
-        with ``actual`` (1 churned), ``predicted`` and one column per baseline, high is churn.
+        of thumb; ``log_loss, calibration_slope, customer_count, churn_rate, training_cutoff_count,
+        round_count``; ``leak_suspected`` 1 where the AUC is too good to be true, else 0; where the
+        panel has the playbook's trigger, ``playbook_flagged_share_pct, playbook_precision,
+        playbook_recall`` and, for as many customers chosen by the model,
+        ``at_playbook_budget_precision, at_playbook_budget_recall``. Customers with ``actual`` (1
+        churned), ``predicted`` and one column per baseline, high is churn.
 
     Raises:
         NotEnoughDataError: Too little history before ``cutoff_date``, or no outcome after it.
@@ -61,16 +73,23 @@ def backtest_churn(
             "bg_nbd": bg_nbd,
         }
     ).reset_index(drop=True)
+    if PLAYBOOK in test:
+        is_flagged = test[PLAYBOOK].astype("boolean").fillna(False)
+        customers["playbook"] = is_flagged.to_numpy(dtype=np.float64)
     figures = {
         **measure_classification(customers["actual"], customers["predicted"]),
         **_prefix("bg_nbd", measure_classification(customers["actual"], customers["bg_nbd"])),
         **_rank_by("days_since_last_order", customers),
         **_rank_by("rfm", customers),
+        **_compare_with_playbook(customers),
+        "log_loss": log_loss(customers["actual"], customers["predicted"]),
+        "calibration_slope": calibration_slope(customers["actual"], customers["predicted"]),
         "customer_count": float(len(test)),
         "churn_rate": float(actual.mean()),
         "training_cutoff_count": model.metrics["training_cutoff_count"],
         "round_count": model.metrics["round_count"],
     }
+    figures["leak_suspected"] = float(figures["auc"] > config.leak_suspected_above_auc)
     return Backtest(day.date(), config.horizon_days, figures, customers)
 
 
@@ -84,6 +103,21 @@ def _take_finished(test: pd.DataFrame, day: pd.Timestamp) -> tuple[pd.DataFrame,
             remedy=_REMEDY,
         )
     return test, churned
+
+
+def _compare_with_playbook(customers: pd.DataFrame) -> dict[str, float]:
+    """Precision and recall of the trigger, and of the model given the same number of customers."""
+    flagged_count = int(customers["playbook"].sum()) if "playbook" in customers else 0
+    if not flagged_count:
+        return {}
+    actual = customers["actual"]
+    figures = {"playbook_flagged_share_pct": 100 * flagged_count / len(customers)}
+    for name, score in (("playbook", "playbook"), ("at_playbook_budget", "predicted")):
+        share = flagged_count / len(customers)
+        precision = lift_at(actual, customers[score], share=share) * float(actual.mean())
+        figures[f"{name}_precision"] = precision
+        figures[f"{name}_recall"] = precision * flagged_count / float(actual.sum())
+    return figures
 
 
 def _rank_by(baseline: str, customers: pd.DataFrame) -> dict[str, float]:

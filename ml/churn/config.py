@@ -44,8 +44,21 @@ class ChurnModelConfig:
         "silence_ratio",
         "days_since_last_interaction",
     )
-    # Nor do more recent visits make one less likely.
-    decreasing_features: tuple[str, ...] = ("interaction_count_30d", "visit_count_30d")
+    # Nor do more orders, more spend or more recent visits make one less likely.
+    decreasing_features: tuple[str, ...] = (
+        "order_count",
+        "order_count_90d",
+        "order_count_180d",
+        "order_count_365d",
+        "frequency_days",
+        "spend_amount",
+        "spend_90d_amount",
+        "spend_180d_amount",
+        "spend_365d_amount",
+        "product_count",
+        "visit_count_30d",
+        "interaction_count_30d",
+    )
 
     # Logistic regression: inverse penalty on standardised inputs; share in the blend.
     logistic_inverse_penalty: float = 1.0

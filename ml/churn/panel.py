@@ -49,7 +49,9 @@ class TrainingPanel:
                 remedy="pass one outcome per row, in the same order",
             )
         refuse_duplicate_keys(panel, _KEYS, frame_name="customer_features")
-        outcome = churned.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        outcome: NDArray[np.float64] = churned.astype("Float64").to_numpy(
+            dtype=np.float64, na_value=np.nan
+        )
         cutoffs = pd.to_datetime(panel["cutoff_date"]).to_numpy(dtype="datetime64[s]")
         customers = pd.util.hash_array(panel["customer_id"].to_numpy(dtype=object))
         chosen = np.flatnonzero(~np.isnan(outcome))

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from crm_pipeline.lib.rules.caps import read_caps
+from crm_pipeline.lib.rules.churn_reasons import read_churn_reasons
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
@@ -29,6 +30,7 @@ from crm_pipeline.lib.rules.tier_margins import read_tier_margins
 
 READERS = (
     read_caps,
+    read_churn_reasons,
     read_identifier_kinds,
     read_identity_floors,
     read_industry_packs,

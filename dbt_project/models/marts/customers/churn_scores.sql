@@ -8,22 +8,54 @@ scores as (
 
 ),
 
-customers as (select customer_id from {{ ref('dim_customers') }}),
+-- The trigger needs no model: it is there before the first one and when scoring failed.
+customers as (
+
+    select *
+    from {{ ref('customer_features') }}
+    where cutoff_date = {{ as_of() }}
+
+),
+
+reasons as (select * from {{ ref('churn_reasons') }}),
 
 -- When scoring failed tonight the last whole slice stays, and its date shows that it is old.
 newest_slice as (select max(as_of_date) as as_of_date from scores),
 
+newest as (
+
+    select scores.*
+    from scores
+    inner join newest_slice on scores.as_of_date = newest_slice.as_of_date
+
+),
+
 final as (
 
     select
-        scores.customer_id,
-        scores.as_of_date,
-        scores.churn_probability,
-        scores.model_version,
-        scores.scored_at
-    from scores
-    inner join newest_slice on scores.as_of_date = newest_slice.as_of_date
-    inner join customers on scores.customer_id = customers.customer_id
+        customers.customer_id,
+        newest.as_of_date,
+        newest.churn_probability,
+        {%- for rank in [1, 2, 3] %}
+            reason_{{ rank }}.code as reason_{{ rank }}_code,
+            reason_{{ rank }}.label_zh as reason_{{ rank }}_zh,
+            reason_{{ rank }}.label_en as reason_{{ rank }}_en,
+        {%- endfor %}
+        customers.is_playbook_churn_risk,
+        customers.days_since_last_order,
+        customers.usual_days_between_orders,
+        customers.usual_gap_basis,
+        customers.interaction_count_30d,
+        customers.interaction_monthly_mean,
+        newest.horizon_days,
+        newest.model_version,
+        newest.as_of_date < {{ as_of() }} as is_stale,
+        newest.scored_at
+    from customers
+    left join newest on customers.customer_id = newest.customer_id
+    {%- for rank in [1, 2, 3] %}
+    left join reasons as reason_{{ rank }} on newest.reason_{{ rank }} = reason_{{ rank }}.code
+    {%- endfor %}
 
 )
 
