@@ -49,8 +49,8 @@ class TrainingPanel:
                 remedy="pass one outcome per row, in the same order",
             )
         refuse_duplicate_keys(panel, _KEYS, frame_name="customer_features")
-        outcome: NDArray[np.float64] = churned.astype("Float64").to_numpy(
-            dtype=np.float64, na_value=np.nan
+        outcome = np.asarray(
+            churned.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64
         )
         cutoffs = pd.to_datetime(panel["cutoff_date"]).to_numpy(dtype="datetime64[s]")
         customers = pd.util.hash_array(panel["customer_id"].to_numpy(dtype=object))

@@ -10,23 +10,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.churn.features import TREE_FEATURES, Matrix, column_of
+from ml.churn.features import Matrix, column_of
 
 __all__ = ["CHURN_REASONS", "NO_REASON", "REASON_COUNT", "group_by_reason", "rank_reasons"]
 
 REASON_COUNT = 3
 NO_REASON: Final = -1
 
+# Only together do these speak: many orders in a long time may be few.
+_PACE = (
+    "order_count", "frequency_days", "days_since_first_order", "tenure_days", "recency_days",
+    "active_share",
+)  # fmt: skip
 _INPUTS_OF = {
     "long_silence": (
         "days_since_last_order", "silence_ratio", "average_days_between_orders",
         "median_days_between_orders", "days_between_orders_stddev",
     ),
     "few_recent_orders": ("order_count_90d", "order_count_180d", "order_count_365d"),
-    "few_purchases": ("order_count", "frequency_days"),
-    "short_relationship": (
-        "days_since_first_order", "tenure_days", "recency_days", "active_share",
-    ),
+    # Two words for one push: which of them is true of the customer is told.
+    "single_purchase": _PACE,
+    "rare_purchases": _PACE,
     "low_spend": ("spend_amount", "monetary_value", "average_order_amount", "last_order_amount"),
     "falling_spend": ("spend_90d_amount", "spend_180d_amount", "spend_365d_amount"),
     "refunds": ("refund_amount", "refund_share_pct", "refund_180d_amount"),
@@ -48,13 +52,13 @@ _INPUTS_OF = {
     "unread_messages": ("message_response_count_90d",),
 }  # fmt: skip
 CHURN_REASONS = tuple(_INPUTS_OF)
-_REASON_OF = {name: place for place, names in enumerate(_INPUTS_OF.values()) for name in names}
 
 # What must be so before a reason is told: a score may rise for a customer without any parcel, but
 # "late parcels" would be a lie. An absent number does not contradict.
 _IS_SO: dict[str, Callable[[Matrix], NDArray[np.bool_]]] = {
     "long_silence": lambda inputs: ~(column_of(inputs, "silence_ratio") <= 1),
-    "few_purchases": lambda inputs: ~(column_of(inputs, "order_count") > 2),
+    "single_purchase": lambda inputs: ~(column_of(inputs, "order_count") > 1),
+    "rare_purchases": lambda inputs: column_of(inputs, "order_count") > 1,
     "falling_spend": lambda inputs: (
         4 * column_of(inputs, "spend_90d_amount") < column_of(inputs, "spend_365d_amount")
     ),
@@ -79,9 +83,8 @@ _IS_SO: dict[str, Callable[[Matrix], NDArray[np.bool_]]] = {
 
 def group_by_reason(names: tuple[str, ...]) -> Matrix:
     """Return the 0/1 matrix [inputs × reasons] that adds pushes of inputs up to their reasons."""
-    groups = np.zeros((len(names), len(CHURN_REASONS)), dtype=np.float32)
-    groups[np.arange(len(names)), [_REASON_OF[name] for name in names]] = 1
-    return groups
+    belongs = [[name in inputs for inputs in _INPUTS_OF.values()] for name in names]
+    return np.array(belongs, dtype=np.float32).reshape(len(names), len(CHURN_REASONS))
 
 
 def rank_reasons(pushes: Matrix, inputs: Matrix, *, min_push: float) -> NDArray[np.int8]:
@@ -104,5 +107,3 @@ def rank_reasons(pushes: Matrix, inputs: Matrix, *, min_push: float) -> NDArray[
         pushes[rows, best] = -np.inf
     return ranked
 
-
-assert set(_REASON_OF) == set(TREE_FEATURES), "every input belongs to one reason"

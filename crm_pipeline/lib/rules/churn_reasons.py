@@ -16,8 +16,8 @@ COLUMNS = ("code", "label_zh", "label_en", "advice_zh", "advice_en")
 CODES = (
     "long_silence",
     "few_recent_orders",
-    "few_purchases",
-    "short_relationship",
+    "single_purchase",
+    "rare_purchases",
     "low_spend",
     "falling_spend",
     "refunds",
