@@ -98,6 +98,12 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
          "cluster_name": f"group {number}", "distance": 0.5, "model_version": "1",
          "fitted_as_of_date": day, "scored_at": str(day)} for number, day in enumerate(days, 1)
     ])  # fmt: skip
+    dbt_support.insert(warehouse, "scores.sequence_rules", [
+        {"first_category": "Drinks", "then_category": "婴幼儿奶粉", "within_days": within,
+         "as_of_date": day, "status": "active", "is_leading": True, "reason": "confirmed",
+         "confidence": 0.4, "base_rate": 0.2, "lift": 2.0, "decided_as_of_date": day,
+         "scored_at": str(day)} for within, day in zip((7, 14, 30), days, strict=False)
+    ])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
