@@ -27,7 +27,8 @@ def write_training_reports(home: CrmHome, recipe: Recipe, night: NightScores) ->
     if version is None:
         return []
     folder = home.reports / "models" / recipe.name
-    return [path for language in LANGUAGES if (path := folder / f"{version}.{language}.html").exists()]
+    pages = [folder / f"{version}.{language}.html" for language in LANGUAGES]
+    return [page for page in pages if page.exists()]
 
 
 def describe(recipe: Recipe, night: NightScores, training: Training) -> ModelReport:

@@ -33,7 +33,7 @@ KEY = dg.AssetKey(["scores", "sequence_rules"])
 def sequence_rules(
     context: dg.AssetExecutionContext, deployment: Deployment, warehouse: Warehouse
 ) -> dg.MaterializeResult:
-    """The rules "A, then B within N days" in force; each month end decides once."""
+    """The rules "A, then B within N days" in force, as the last month end decides."""
     from crm_pipeline.lib.scoring import sequences  # its libraries take seconds to import
 
     as_of = date.fromisoformat(context.partition_key)
@@ -41,10 +41,10 @@ def sequence_rules(
     home, ledger = deployment.crm_home, deployment.ledger
     is_backfill = warehouse.plan(context.run_id, context.partition_key).is_backfill
     is_official = OFFICIAL.items() <= context.run.tags.items()
-    # The first run that sees a month end decides it, so that a new shop has rules at once; the
-    # monthly job decides it again. A run for the past never changes what is on record.
+    # Every run decides from what is known now, so that the order of deliveries does not matter; the
+    # same outcome is not recorded twice. A run for the past never changes what is on record.
     is_open = not sequences.is_decided(home, ledger, month_end)
-    decides = (is_official or is_open) if not is_backfill else (is_official and is_open)
+    decides = not is_backfill or (is_official and is_open)
     with warehouse.connect(context.run_id, context.partition_key) as connection:
         with step("sequence rules"):
             if decides:

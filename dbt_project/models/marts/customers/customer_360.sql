@@ -118,6 +118,16 @@ churn as (select * from {{ ref('churn_scores') }}),
 
 clv as (select * from {{ ref('clv_scores') }}),
 
+next_orders as (select * from {{ ref('next_orders') }}),
+
+recommendations as (
+
+    select *
+    from {{ ref('recommendations') }}
+    where recommendation_rank = 1
+
+),
+
 behaviour as (select * from {{ ref('int_customer_behaviour') }}),
 
 carts as (select * from {{ ref('int_customer_carts') }}),
@@ -205,9 +215,22 @@ final as (
         tags.tags,
         clusters.cluster_name,
         churn.churn_probability,
+        churn.reason_1_code as churn_reason,
+        churn.reason_1_zh as churn_reason_zh,
+        churn.reason_1_en as churn_reason_en,
+        churn.is_playbook_churn_risk,
+        clv.historic_clv,
         clv.predicted_clv,
+        clv.predicted_clv_low,
+        clv.predicted_clv_high,
+        clv.total_clv,
+        clv.predicted_number_of_orders,
+        clv.average_order_value,
         clv.probability_alive,
-        clv.expected_orders,
+        next_orders.expected_date_of_next_order,
+        next_orders.next_order_status,
+        recommendations.sku as recommended_sku,
+        recommendations.category_name as recommended_category_name,
         -- Owned by models that are not here yet (`filled_by` in the contract).
         cast(null as varchar) as member_level,
         cast(null as date) as member_since_date,
@@ -226,6 +249,8 @@ final as (
     left join clusters on customers.customer_id = clusters.customer_id
     left join churn on customers.customer_id = churn.customer_id
     left join clv on customers.customer_id = clv.customer_id
+    left join next_orders on customers.customer_id = next_orders.customer_id
+    left join recommendations on customers.customer_id = recommendations.customer_id
     {%- for domain in domains %}
         left join {{ domain }} on customers.customer_id = {{ domain }}.customer_id
     {%- endfor %}
