@@ -16,7 +16,6 @@ from tests import dbt_support
 from tests.dbt_support import Delivery, order_line
 
 JUNE = "2024-06-30"
-FEATURE_KEYS = "cutoff_date, customer_id"
 
 
 def lines(*records: dict[str, Any], feed: str = "shop", held: int = 0) -> Delivery:
@@ -171,6 +170,7 @@ def open_shop(path: Path, deliveries: list[Delivery]) -> None:
     ])  # fmt: skip
     dbt_support.insert(path, "scores.churn_scores", [
         {"customer_id": who, "as_of_date": day, "churn_probability": value, "model_version": "1",
+         "reason_1": "late_parcels", "reason_2": "single_purchase", "horizon_days": 90,
          "scored_at": "2024-07-01"}
         for who, day, value in (("c-shop-a1", JUNE, 0.25), ("gone", JUNE, 0.5),
                                 ("c-shop-a8", "2024-05-31", 0.75))
@@ -379,11 +379,39 @@ def test_the_official_tier_is_the_last_month_end_known_and_changes_make_history(
 
 
 def test_scores_show_the_newest_slice_of_customers_that_exist(warehouse: Path) -> None:
-    rows = dbt_support.read(warehouse, "from marts.churn_scores")
+    rows = dbt_support.read(
+        warehouse, "from marts.churn_scores where churn_probability is not null"
+    )
     assert [(row["customer_id"], row["churn_probability"]) for row in rows] == [("c-shop-a1", 0.25)]
 
 
+@pytest.mark.requirement("SCO-2")
+def test_churn_reasons_have_words_and_the_trigger_needs_no_score(warehouse: Path) -> None:
+    scored = only(warehouse, "from marts.churn_scores where customer_id = 'c-shop-a1'")
+    assert (scored["reason_1_code"], scored["reason_1_en"]) == ("late_parcels", "Parcels came late")
+    assert scored["reason_1_zh"] == "近期包裹延误"
+    assert scored["reason_2_code"] == "single_purchase"
+    assert (scored["reason_3_code"], scored["reason_3_en"]) == (None, None)
+    assert (scored["is_stale"], scored["horizon_days"]) == (False, 90)
+    # 121 days of silence against gaps of 85 and 67 days, and nothing else ever known.
+    silent = only(warehouse, "from marts.churn_scores where customer_id = 'c-shop-a8'")
+    assert (silent["churn_probability"], silent["reason_1_code"]) == (None, None)
+    assert (silent["usual_days_between_orders"], silent["usual_gap_basis"]) == (76.0, "own")
+    assert silent["is_playbook_churn_risk"]
+    features = dbt_support.read(
+        warehouse,
+        "select customer_id, is_playbook_churn_risk from marts.customer_features "
+        f"where cutoff_date = date '{JUNE}' order by customer_id",
+    )
+    beside = dbt_support.read(
+        warehouse,
+        "select customer_id, is_playbook_churn_risk from marts.churn_scores order by customer_id",
+    )
+    assert beside == features
+
+
 @pytest.mark.requirement("CUS-3")
+@pytest.mark.requirement("SCO-1")
 def test_features_at_a_training_cutoff_know_nothing_of_the_days_after_it(
     warehouse: Path, tmp_path: Path
 ) -> None:
@@ -395,7 +423,8 @@ def test_features_at_a_training_cutoff_know_nothing_of_the_days_after_it(
         "unit_test", "test", as_of_date=cutoff,
     )  # fmt: skip
     query = (
-        "select * exclude (label_order_count, label_spend_amount) from marts.customer_features "
+        "select * exclude (label_order_count, label_spend_amount, label_year_order_count, "
+        "label_year_spend_amount) from marts.customer_features "
         f"where cutoff_date = date '{cutoff}' order by customer_id"
     )
     then, now = dbt_support.read(earlier, query), dbt_support.read(warehouse, query)
