@@ -32,7 +32,7 @@ def churn_backtest(day: dt.date, *, count: int = 2003, noise: float = 0.6) -> Ba
             "days_since_last_order": silence,
             "rfm": -(1.5 - logit / 3 + rng.normal(0, 0.7, count)),
             "bg_nbd": (1 / (1 + np.exp(-(logit * 0.7 + rng.normal(0, 1, count))))).round(6),
-            "playbook_trigger": (silence > 60) & (rng.random(count) < 0.6),
+            "playbook": (silence > 60) & (rng.random(count) < 0.6),
         }
     )
     figures = {

@@ -27,12 +27,12 @@ Text = str | tuple[str, str]  # the same in both languages, or Chinese and Engli
 
 MODEL = "model"
 # Columns of ``Backtest.customers`` that are no baseline.
-TRIGGER = "playbook_trigger"
+TRIGGER = "playbook"
 LOW, HIGH = "predicted_low", "predicted_high"
 OWN_COLUMNS = ("actual", "predicted", TRIGGER, LOW, HIGH)
 
 MEASURES = (
-    "auc", "pr_auc", "lift_at_10pct", "brier", "ece",
+    "auc", "pr_auc", "lift_at_10pct", "brier", "log_loss", "ece", "calibration_slope",
     "spearman", "normalized_gini", "mae_over_mean", "total_error_pct",
 )  # fmt: skip
 GROUPS = 10

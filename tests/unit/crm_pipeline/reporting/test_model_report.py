@@ -82,10 +82,10 @@ def test_the_figures_are_those_of_the_look_back_counted_anew() -> None:
     assert printed["measures:2024-06-09+model:lift_at_10pct"] == printed["deciles:1:lift"]
     assert printed["deciles:10:captured_pct"] == "100.0%"
 
-    named = newest[newest["playbook_trigger"]]
+    named = newest[newest["playbook"]]
     chosen = ranked.head(len(named))
-    assert printed["budget:playbook_trigger:customer_count"] == str(len(named))
-    assert printed["budget:playbook_trigger:hit_pct"] == f"{100 * named['actual'].mean():.1f}%"
+    assert printed["budget:playbook:customer_count"] == str(len(named))
+    assert printed["budget:playbook:hit_pct"] == f"{100 * named['actual'].mean():.1f}%"
     assert printed["budget:model:hit_pct"] == f"{100 * chosen['actual'].mean():.1f}%"
     found = 100 * chosen["actual"].sum() / newest["actual"].sum()
     assert printed["budget:model:captured_pct"] == f"{found:.1f}%"
