@@ -45,14 +45,9 @@ class HandWritten:
     peak_rss_bytes: int
 
     @property
-    def scores(self) -> Amount:
-        """Training, backtests and scoring."""
-        return self.phases["scores"]
-
-    @property
     def work(self) -> Amount:
-        """Everything after the imports, without scores."""
-        return self.whole - self.startup - self.scores
+        """Everything after the imports."""
+        return self.whole - self.startup
 
 
 @dataclass(frozen=True)
@@ -186,11 +181,11 @@ def print_results(
     for name, of_hand, of_run in (
         ("whole process", lambda h: h.whole, lambda t: t.whole),
         ("start-up", lambda h: h.startup, lambda t: t.startup),
-        ("scores (same code)", lambda h: h.scores, lambda t: t.scores),
         ("work without scores", lambda h: h.work, lambda t: t.work),
-        ("work with scores", lambda h: h.work + h.scores, lambda t: t.work + t.scores),
     ):
         print_line(name, median([of_hand(h) for h in hands]), median([of_run(t) for t in times]))
+    scores = median([run.scores for run in times])
+    print(f"{'scores':26}{'–':>16}{show(scores):>18}")
     peaks = [statistics.median(run.peak_rss_bytes for run in side) for side in (hands, pipelines)]
     print(f"{'peak memory, GiB':26}{peaks[0] / GIB:>16.2f}{peaks[1] / GIB:>18.2f}")
     print("\nTarget: work ≤ 2 × by hand. Where the work of crm run goes:")

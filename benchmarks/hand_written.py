@@ -5,8 +5,8 @@ Not here: what makes a pipeline a pipeline (raw copies, quarantine, ledger, gate
 
 The yardstick of ``make bench``: SQL a careful analyst would write for this one shop on this one
 day, in the fast shapes of DuckDB. It stops at the first bad line, knows one currency, one
-channel and the data set's own rules, and starts from nothing each time. It uses ``ml`` as the
-pipeline does, so that scores are the same; their time is told apart.
+channel and the data set's own rules, and starts from nothing each time. It makes no scores: what
+those cost beside the bare library is another benchmark (``scoring_cost``).
 
 Run: ``python -m benchmarks.hand_written --landing <folder> --out <folder>``; the yearly files
 are ``<landing>/online_retail/*.csv``.
@@ -22,19 +22,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import duckdb
-import pandas as pd
 
-from ml.churn import ChurnModel, label_churned
-from ml.clv import ClvModel
-from ml.evaluation import backtest_churn, backtest_clv
-
-HORIZON_DAYS = 90
-CLV_HORIZON_DAYS = 365
-CODE_VERSION = "1"
 STORAGE_VERSION = "v1.0.0"
 PARQUET = "format parquet, compression zstd, compression_level 1"
 
@@ -374,87 +366,6 @@ join accounts using (customer_id)
 group by customer_id, first_seen_date;
 """
 
-FEATURES = """
-create table marts.customer_features as
-with
-cutoffs as (
-    select $as_of as cutoff_date
-    union all
-    select trained_until - (90 * step)::integer
-    from (select (date_trunc('month', $as_of) - interval 1 day)::date as trained_until),
-        range(1, 9) as steps (step)
-),
-panel as (
-    select
-        cutoff_date,
-        days.*,
-        business_date <= cutoff_date as is_known,
-        cutoff_date - business_date as age_days
-    from cutoffs
-    join customer_days as days on business_date <= cutoff_date + 90
-),
-sums as (
-    select
-        cutoff_date,
-        customer_id,
-        sum(order_count) filter (is_known) as order_count,
-        sum(sale_line_count) filter (is_known) as sale_line_count,
-        sum(new_product_count) filter (is_known) as product_count,
-        sum(gross) filter (is_known) as gross,
-        sum(refund) filter (is_known) as refund,
-        sum(net) filter (is_known) as spend,
-        coalesce(sum(net) filter (is_known and age_days < 90), 0) as spend_90d,
-        coalesce(sum(net) filter (is_known and age_days < 180), 0) as spend_180d,
-        coalesce(sum(net) filter (is_known and age_days < 365), 0) as spend_365d,
-        coalesce(sum(order_count) filter (is_known and age_days < 90), 0) as orders_90d,
-        coalesce(sum(order_count) filter (is_known and age_days < 180), 0) as orders_180d,
-        coalesce(sum(order_count) filter (is_known and age_days < 365), 0) as orders_365d,
-        sum(net) filter (is_known and day_number > 1) as repeat_spend,
-        count(*) filter (is_known and day_number > 1) as frequency_days,
-        sum(gap_days) filter (is_known) as gap_sum,
-        sum(gap_days * gap_days) filter (is_known) as gap_square_sum,
-        min(business_date) filter (is_known and order_count > 0) as first_order_date,
-        max(business_date) filter (is_known and order_count > 0) as last_order_date,
-        coalesce(sum(order_count) filter (not is_known), 0) as orders_after,
-        coalesce(sum(net) filter (not is_known), 0) as spend_after
-    from panel
-    group by cutoff_date, customer_id
-    having sum(order_count) filter (is_known) > 0
-)
-select
-    cutoff_date,
-    customer_id,
-    order_count::bigint as order_count,
-    (cutoff_date - last_order_date)::integer as days_since_last_order,
-    (cutoff_date - first_order_date)::integer as days_since_first_order,
-    frequency_days,
-    (last_order_date - first_order_date)::integer as recency_days,
-    (cutoff_date - first_order_date)::integer as tenure_days,
-    ratio(repeat_spend, frequency_days) as monetary_value,
-    cents(spend) as spend_amount,
-    cents(spend_90d) as spend_90d_amount,
-    cents(spend_180d) as spend_180d_amount,
-    cents(spend_365d) as spend_365d_amount,
-    orders_90d::bigint as order_count_90d,
-    orders_180d::bigint as order_count_180d,
-    orders_365d::bigint as order_count_365d,
-    ratio(gross, order_count) as average_order_amount,
-    ratio(gap_sum, frequency_days) as average_days_between_orders,
-    case when frequency_days > 1 then sqrt(ratio(
-        frequency_days * gap_square_sum - gap_sum * gap_sum,
-        frequency_days * (frequency_days - 1)
-    )) end as days_between_orders_stddev,
-    cents(refund) as refund_amount,
-    ratio(100 * refund, gross) as refund_share_pct,
-    product_count::bigint as product_count,
-    ratio(sale_line_count, order_count) as average_lines_per_order,
-    if(is_labelled, orders_after::bigint, null) as label_order_count,
-    if(is_labelled, cents(spend_after), null) as label_spend_amount
-from (
-    select *, cutoff_date + 90 < date_trunc('month', $as_of) as is_labelled from sums
-)
-"""
-
 # The playbook ladder: limits on spend come from the customers who ordered in the year.
 TIERS = """
 create table marts.rfm_tiers as
@@ -731,10 +642,6 @@ select
     coalesce(refunded_order_count, 0) as refunded_order_count,
     ratio(100 * coalesce(refund_count, 0), orders.order_count) as return_rate_pct,
     last_refund_date,
-    churn_probability,
-    predicted_clv,
-    probability_alive,
-    expected_orders,
     $no_facts
 from marts.dim_customers as dim
 join customer_orders as orders using (customer_id)
@@ -743,8 +650,6 @@ left join products using (customer_id)
 left join hours using (customer_id)
 left join weekdays using (customer_id)
 left join habits using (customer_id)
-left join marts.churn_scores using (customer_id)
-left join marts.clv_scores using (customer_id)
 """.replace(
     "$no_facts",
     ",\n    ".join(
@@ -907,43 +812,6 @@ def run_sql(connection: duckdb.DuckDBPyConnection, script: str, as_of: date) -> 
     connection.execute(script.replace("$as_of", f"date '{as_of}'"))
 
 
-def write_scores(connection: duckdb.DuckDBPyConnection, as_of: date) -> dict[str, dict[str, float]]:
-    """Trains, backtests and scores as the pipeline does; returns the figures of both backtests."""
-    panel = connection.sql("from marts.customer_features").df()
-    days = pd.to_datetime(panel["cutoff_date"])
-    trained_until = pd.Timestamp(as_of.replace(day=1) - timedelta(days=1))
-    today = panel[days == pd.Timestamp(as_of)].reset_index(drop=True)
-    training = panel[days <= trained_until].reset_index(drop=True)
-    training_days = pd.to_datetime(training["cutoff_date"])
-    cutoff = training_days[training["label_order_count"].notna()].max()
-    newest = training[training_days == training_days.max()].reset_index(drop=True)
-
-    churn = ChurnModel().fit(training, label_churned(training))
-    clv = ClvModel().fit(newest)
-    figures = {
-        "churn": backtest_churn(training, cutoff_date=cutoff),
-        "clv": backtest_clv(training, cutoff_date=cutoff, horizon_days=HORIZON_DAYS),
-    }
-    churn_version = churn.to_artifact(code_version=CODE_VERSION).version
-    clv_version = clv.to_artifact(code_version=CODE_VERSION).version
-    connection.register("churned", churn.predict(today))
-    connection.register("valued", clv.predict(today, CLV_HORIZON_DAYS))
-    connection.execute(
-        f"""
-        create table marts.churn_scores as
-        select customer_id, date '{as_of}' as as_of_date, churn_probability,
-            '{churn_version}' as model_version, timestamp '{as_of}' as scored_at
-        from churned;
-        create table marts.clv_scores as
-        select customer_id, date '{as_of}' as as_of_date, predicted_clv, probability_alive,
-            expected_orders, expected_order_value, {CLV_HORIZON_DAYS}::integer as horizon_days,
-            '{clv_version}' as model_version, timestamp '{as_of}' as scored_at
-        from valued;
-        """
-    )
-    return figures
-
-
 def export_parquet(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Writes each table as Parquet beside the database, and its row count into the build facts."""
     connection.execute(
@@ -982,18 +850,13 @@ def build(landing: Path, out: Path, threads: int) -> dict[str, object]:
             connection.execute(f"create schema {schema}")
         connection.execute("set search_path = 'published,memory'")
         with watch.phase("transform"):
-            for script in (SALES, CUSTOMERS, FEATURES, TIERS, OUTREACH):
-                run_sql(connection, script, as_of)
-        with watch.phase("scores"):
-            figures = write_scores(connection, as_of)
-        with watch.phase("transform"):
-            for script in (CUSTOMER_360, METRICS, OPS):
+            for script in (SALES, CUSTOMERS, TIERS, OUTREACH, CUSTOMER_360, METRICS, OPS):
                 run_sql(connection, script, as_of)
         with watch.phase("publish"):
             export_parquet(connection, out)
             connection.execute("use memory; checkpoint published; detach published")
             sync_folder(out)
-    return {"as_of": as_of.isoformat(), "phases": watch.phases, "backtest": figures}
+    return {"as_of": as_of.isoformat(), "phases": watch.phases}
 
 
 def sync_folder(folder: Path) -> None:

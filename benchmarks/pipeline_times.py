@@ -80,7 +80,7 @@ class PipelineTimes:
 
     @property
     def scores(self) -> Amount:
-        """Training, backtests and scoring: the same code on both sides."""
+        """Training, backtests and scoring, which the hand-written side does not do."""
         return self.work_by_group.get("scores", Amount())
 
     @property
