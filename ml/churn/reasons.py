@@ -106,4 +106,3 @@ def rank_reasons(pushes: Matrix, inputs: Matrix, *, min_push: float) -> NDArray[
         ranked[:, rank] = np.where(is_reason, best, NO_REASON)
         pushes[rows, best] = -np.inf
     return ranked
-

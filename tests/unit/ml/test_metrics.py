@@ -5,8 +5,10 @@ import pytest
 
 from ml.metrics import (
     brier_score,
+    calibration_slope,
     expected_calibration_error,
     lift_at,
+    log_loss,
     measure_amounts,
     measure_classification,
     normalized_gini,
@@ -56,3 +58,19 @@ def test_amount_measures_equal_the_hand_calculation() -> None:
     assert measured["total_error_pct"] == pytest.approx(25.0)
     assert measured["spearman"] == pytest.approx(1.0)
     assert measured["normalized_gini"] == pytest.approx(1.0)
+
+
+def test_log_loss_of_known_probabilities() -> None:
+    assert log_loss([1, 0], [0.8, 0.5]) == pytest.approx(-(np.log(0.8) + np.log(0.5)) / 2)
+    assert log_loss([1, 0], [0.0, 1.0]) == pytest.approx(-np.log(1e-6))
+
+
+def test_the_calibration_slope_tells_how_much_too_bold_a_score_is() -> None:
+    rng = np.random.default_rng(4)
+    margin = rng.normal(0, 1.5, 50_000)
+    outcome = rng.random(50_000) < 1 / (1 + np.exp(-margin))
+    for boldness in (0.5, 1.0, 2.0):
+        probability = 1 / (1 + np.exp(-boldness * margin))
+        assert calibration_slope(outcome, probability) == pytest.approx(1 / boldness, rel=0.05)
+    assert calibration_slope([0, 1], [0.3, 0.3]) == 0
+    assert calibration_slope([1, 1], [0.3, 0.4]) == 0
