@@ -57,8 +57,8 @@ def clv_backtest(day: dt.date, *, count: int = 1501) -> Backtest:
         {
             "actual": actual.round(2),
             "predicted": predicted.round(2),
-            "predicted_low": 0.0,
-            "predicted_high": (predicted * 2.1).round(2),
+            "low": 0.0,
+            "high": (predicted * 2.1).round(2),
             "past_spend": (expected * rng.lognormal(0, 0.9, count)).round(2),
         }
     )
@@ -67,6 +67,10 @@ def clv_backtest(day: dt.date, *, count: int = 1501) -> Backtest:
         **_prefix("past_spend", measure_amounts(customers["actual"], customers["past_spend"])),
         "customer_count": float(count),
         "actual_spend_amount": float(actual.sum()),
+        "interval_promised_pct": 83.25,
+        "is_bg_nbd_champion": 1.0,
+        "is_tweedie_champion": 0.0,
+        "decile_01_actual_amount": 3.0,
     }
     return Backtest(day, 365, figures, customers)
 

@@ -28,12 +28,12 @@ Text = str | tuple[str, str]  # the same in both languages, or Chinese and Engli
 MODEL = "model"
 # Columns of ``Backtest.customers`` that are no baseline.
 TRIGGER = "playbook"
-LOW, HIGH = "predicted_low", "predicted_high"
+LOW, HIGH = "low", "high"
 OWN_COLUMNS = ("actual", "predicted", TRIGGER, LOW, HIGH)
 
 MEASURES = (
     "auc", "pr_auc", "lift_at_10pct", "brier", "log_loss", "ece", "calibration_slope",
-    "spearman", "normalized_gini", "mae_over_mean", "total_error_pct",
+    "spearman", "normalized_gini", "mae_over_mean", "total_error_pct", "decile_calibration_error",
 )  # fmt: skip
 GROUPS = 10
 INTERVAL_GROUPS = 5
@@ -87,7 +87,7 @@ class ModelReport:
         checks: Conditions of health.
         drift: Input → population stability index between training and today.
         drift_limit: Above it an input has moved.
-        interval_pct: Share of outcomes its intervals are to hold.
+        interval_pct: Share of outcomes its intervals are to hold, where the backtest promises none.
     """
 
     name: str
@@ -162,6 +162,8 @@ def baselines_of(backtest: Backtest) -> list[str]:
 
 def _describe(report: ModelReport) -> Row:
     newest = report.newest
+    # A customer who surely stays away is inside by that alone: more is promised than the level.
+    promised = newest.figures.get("interval_promised_pct") if newest else None
     return {
         "version": report.version,
         "trained_until": report.trained_until,
@@ -171,7 +173,7 @@ def _describe(report: ModelReport) -> Row:
         "champion_version": report.champion_version,
         "cutoff_date": newest.cutoff_date if newest else None,
         "customer_count": len(newest.customers) if newest else 0,
-        "interval_pct": report.interval_pct,
+        "interval_pct": promised if promised is not None else report.interval_pct,
         "drift_limit": report.drift_limit,
     }
 
@@ -198,8 +200,9 @@ def _list_context(report: ModelReport) -> list[Row]:
     for backtest in report.backtests:
         known = {_named(who, m) for who in (MODEL, *baselines_of(backtest)) for m in MEASURES}
         for name, value in backtest.figures.items():
-            is_measure = any(name.endswith(f"_{measure}") for measure in MEASURES)
-            if name not in known and not is_measure:
+            is_told = name.startswith("decile_") or name.endswith(tuple(f"_{m}" for m in MEASURES))
+            is_beaten = name.startswith("is_") and name.endswith("_champion") and not value
+            if not (name in known or is_told or is_beaten):
                 day = backtest.cutoff_date.isoformat()
                 rows.append({"cutoff_date": day, "name": name, "value": value})
     return rows

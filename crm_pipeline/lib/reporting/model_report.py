@@ -91,6 +91,8 @@ def show(value: Any, column: str) -> str:
     """A figure as it is printed: by what its column's name says it is."""
     if value is None:
         return "–"
+    if column.startswith("is_") and value in (0, 1):
+        return "✓" if value else "✗"
     if isinstance(value, (dt.date, str)):
         return str(value)
     if column in ("total_error_pct", "difference_pct"):

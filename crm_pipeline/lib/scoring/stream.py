@@ -56,7 +56,8 @@ def score_table(
             cursor of it, which does not see its temporary tables.
         query: rows of one cut-off, one per customer, with ``key`` and ``features``.
         features: columns of the matrix, in the order the model reads them.
-        score: a float32 matrix with NaN for null → columns of ``address``, one value per row.
+        score: a float32 matrix with NaN for null → columns of ``address``, one value per row; NaN
+            there is null too: no score.
         address: a table of ``PYTHON_TABLES``.
         constants: its columns that are equal in every row, such as ``model_version``.
         key: the column that names the row in both.
@@ -71,8 +72,7 @@ def score_table(
         batches = _read_batches(cursor, query, features, batch_rows, others=(key,))
         for batch, matrix in batches:
             found = score(matrix)
-            _refuse_misfits(found, matrix, address)
-            columns = {key: batch.column(key), **found}
+            columns = {key: batch.column(key), **_to_columns(found, len(matrix), address)}
             for name, value in constants.items():
                 columns[name] = pa.repeat(pa.scalar(value), batch.num_rows)
             append(pa.table(columns))
@@ -187,20 +187,17 @@ def _refuse_infinite(matrix: Matrix, features: Sequence[str]) -> None:
         )
 
 
-def _refuse_misfits(found: Mapping[str, Any], matrix: Matrix, address: str) -> None:
+def _to_columns(found: Mapping[str, Any], row_count: int, address: str) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
     for name, values in found.items():
-        if len(values) != len(matrix):
+        if len(values) != row_count:
             raise WarehouseError(
-                f"the scorer gave {len(values)} values of {name} for {len(matrix)} rows",
+                f"the scorer gave {len(values)} values of {name} for {row_count} rows",
                 where=address,
             )
-        if (
-            isinstance(values, np.ndarray)
-            and values.dtype.kind == "f"
-            and not np.isfinite(values).all()
-        ):
-            raise WarehouseError(
-                f"the scorer gave a {name} that is no finite number",
-                where=address,
-                remedy="no score is a null in an Arrow array, never NaN",
-            )
+        if isinstance(values, np.ndarray):
+            if values.dtype.kind == "f" and np.isinf(values).any():
+                raise WarehouseError(f"the scorer gave an infinite {name}", where=address)
+            values = pa.array(values, from_pandas=True)
+        columns[name] = values
+    return columns

@@ -114,6 +114,17 @@ def test_the_matrix_holds_nulls_as_nan_and_decimals_as_the_nearest_float(
     assert rest.to_pydict() == {"customer_id": ["a", "b"]}
 
 
+def test_a_customer_without_a_score_has_null_and_never_nan(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    def score(matrix: Matrix) -> dict[str, Any]:
+        return {**give_score(matrix), "probability": np.where(matrix[:, 0] < 10, np.nan, 0.25)}
+
+    run(warehouse, score=score)
+    query = f"select count(*), count(probability), avg(probability) from {TABLE}"
+    assert warehouse.execute(query).fetchall() == [(1000, 990, 0.25)]
+
+
 def test_training_and_scoring_see_the_same_numbers(warehouse: duckdb.DuckDBPyConnection) -> None:
     seen: list[Matrix] = []
 
@@ -191,7 +202,7 @@ def test_the_scores_of_before_may_be_features_of_the_next(
          "infinite values in orders"),
         ({"constants": {}}, "needs columns as_of_date, scored_at"),
         ({"score": lambda matrix: {"probability": np.zeros(3)}}, "3 values of probability"),
-        ({"score": lambda matrix: {"probability": matrix[:, 0] * np.nan}}, "no finite number"),
+        ({"score": lambda matrix: {"probability": matrix[:, 0] + np.inf}}, "infinite probability"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named_and_changes_nothing(
