@@ -5,7 +5,7 @@ Add here: distances between two samples of one number. Not here: what a distance
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,10 +40,13 @@ class Reference:
         )
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, object]) -> Self:
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """The reference ``dataclasses.asdict`` has written."""
-        edges, shares = (tuple(stored[name]) for name in ("edges", "shares"))  # type: ignore[arg-type]
-        return cls(edges=edges, shares=shares, row_count=int(stored["row_count"]))  # type: ignore[call-overload]
+        return cls(
+            edges=tuple(map(float, stored["edges"])),
+            shares=tuple(map(float, stored["shares"])),
+            row_count=int(stored["row_count"]),
+        )
 
 
 def population_stability_index(reference: Reference, values: ArrayLike) -> float:
