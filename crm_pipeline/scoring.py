@@ -4,8 +4,6 @@ Add here: what every scoring asset does alike.
 Not here: which model scores and whether that may be acted on (``lib/scoring``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -87,7 +85,7 @@ def build_score_assets(
         from crm_pipeline.lib.scoring.health import to_table
         from crm_pipeline.lib.scoring.report import write_training_reports
 
-        recipe: Recipe = getattr(recipes, load)()
+        recipe: "Recipe" = getattr(recipes, load)()
         as_of = date.fromisoformat(context.partition_key)
         home, ledger = deployment.crm_home, deployment.ledger
         plan = warehouse.plan(context.run_id, context.partition_key)
@@ -121,7 +119,7 @@ def build_score_assets(
     return assets
 
 
-def _tell(night: NightScores, reports: Sequence[Path]) -> dict[str, dg.MetadataValue]:
+def _tell(night: "NightScores", reports: Sequence[Path]) -> dict[str, dg.MetadataValue]:
     """Figures of the version in force; nothing about any one person."""
     decision, record = night.decision, night.record
     told: dict[str, dg.MetadataValue] = {
