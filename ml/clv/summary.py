@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml.errors import InvalidDataError
 from ml.frames import require_columns, to_float_frame
 
-__all__ = ["CLV_FEATURES", "check_summary", "summarize_customers"]
+__all__ = ["BTYD_FEATURES", "check_summary", "summarize_customers"]
 
 # Columns of ``customer_features`` and the field's names for them.
 _STANDARD_NAMES = {
@@ -24,7 +24,7 @@ _STANDARD_NAMES = {
     "tenure_days": "T",
     "monetary_value": "monetary_value",
 }
-CLV_FEATURES = tuple(_STANDARD_NAMES)
+BTYD_FEATURES = tuple(_STANDARD_NAMES)
 
 
 def summarize_customers(features: pd.DataFrame, *, days_per_time_unit: float) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def summarize_customers(features: pd.DataFrame, *, days_per_time_unit: float) ->
 
     A customer without a purchase keeps null frequency, recency and T; a null monetary_value is 0.
     """
-    numbers = to_float_frame(features, CLV_FEATURES, frame_name="customer_features")
+    numbers = to_float_frame(features, BTYD_FEATURES, frame_name="customer_features")
     summary = numbers.rename(columns=_STANDARD_NAMES)
     summary[["recency", "T"]] = summary[["recency", "T"]] / days_per_time_unit
     summary["monetary_value"] = summary["monetary_value"].fillna(0.0)

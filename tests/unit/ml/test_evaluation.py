@@ -48,16 +48,6 @@ def test_churn_backtest_does_not_see_what_came_after_the_cutoff(
     pd.testing.assert_frame_equal(honest.customers, blind.customers)
 
 
-def test_clv_backtest_reports_the_model_beside_past_spend(
-    panel: pd.DataFrame, cutoff: pd.Timestamp
-) -> None:
-    figures = backtest_clv(panel, cutoff_date=cutoff, horizon_days=90)
-    assert all(type(value) is float for value in figures.values())
-    assert figures["normalized_gini"] > 0.4
-    assert figures["mae_over_mean"] < figures["past_spend_mae_over_mean"]
-    assert abs(figures["total_error_pct"]) < 15
-
-
 def test_a_backtest_without_outcomes_is_refused(panel: pd.DataFrame, cutoff: pd.Timestamp) -> None:
     is_latest = panel["cutoff_date"] == cutoff
     still_open = panel.assign(

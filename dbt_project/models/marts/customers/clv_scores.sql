@@ -8,26 +8,49 @@ scores as (
 
 ),
 
-customers as (select customer_id from {{ ref('dim_customers') }}),
+-- What a customer has spent needs no model: it is there before the first one and when scoring failed.
+customers as (
+
+    select
+        customer_id,
+        {{ half_even('net_exact_amount') }} as historic_clv,
+        {{ ratio('net_exact_amount', 'order_count') }} as average_order_value
+    from {{ ref('int_customer_orders') }}
+    where order_count > 0
+
+),
 
 -- When scoring failed tonight the last whole slice stays, and its date shows that it is old.
 newest_slice as (select max(as_of_date) as as_of_date from scores),
 
+newest as (
+
+    select scores.*
+    from scores
+    inner join newest_slice on scores.as_of_date = newest_slice.as_of_date
+
+),
+
 final as (
 
     select
-        scores.customer_id,
-        scores.as_of_date,
-        scores.predicted_clv,
-        scores.probability_alive,
-        scores.expected_orders,
-        scores.expected_order_value,
-        scores.horizon_days,
-        scores.model_version,
-        scores.scored_at
-    from scores
-    inner join newest_slice on scores.as_of_date = newest_slice.as_of_date
-    inner join customers on scores.customer_id = customers.customer_id
+        customers.customer_id,
+        newest.as_of_date,
+        customers.historic_clv,
+        newest.predicted_clv,
+        newest.predicted_clv_low,
+        newest.predicted_clv_high,
+        cast(customers.historic_clv as double) + newest.predicted_clv as total_clv,
+        newest.predicted_number_of_orders,
+        customers.average_order_value,
+        newest.predicted_order_value,
+        newest.probability_alive,
+        newest.horizon_days,
+        newest.model_version,
+        newest.as_of_date < {{ as_of() }} as is_stale,
+        newest.scored_at
+    from customers
+    left join newest on customers.customer_id = newest.customer_id
 
 )
 

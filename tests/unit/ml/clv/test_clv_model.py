@@ -24,17 +24,17 @@ def model(latest_features: pd.DataFrame) -> ClvModel:
     return ClvModel().fit(latest_features)
 
 
-def test_predicted_clv_is_expected_orders_times_expected_order_value(
+def test_predicted_clv_is_predicted_number_of_orders_times_predicted_order_value(
     model: ClvModel, latest_features: pd.DataFrame
 ) -> None:
     predictions = model.predict(latest_features, 90)
     assert list(predictions.columns) == [
-        "customer_id", "predicted_clv", "expected_orders", "expected_order_value",
-        "probability_alive",
+        "customer_id", "predicted_clv", "predicted_clv_low", "predicted_clv_high",
+        "predicted_number_of_orders", "predicted_order_value", "probability_alive",
     ]  # fmt: skip
     np.testing.assert_allclose(
         predictions["predicted_clv"],
-        predictions["expected_orders"] * predictions["expected_order_value"],
+        predictions["predicted_number_of_orders"] * predictions["predicted_order_value"],
         atol=1e-3,
     )
     assert predictions["probability_alive"].between(0, 1).all()
@@ -46,7 +46,7 @@ def test_expected_business_is_near_what_came(
 ) -> None:
     predictions = model.predict(latest_features, 90)
     orders = latest_features["label_order_count"].sum()
-    assert predictions["expected_orders"].sum() == pytest.approx(orders, rel=0.1)
+    assert predictions["predicted_number_of_orders"].sum() == pytest.approx(orders, rel=0.1)
     spend = latest_features["label_spend_amount"].sum()
     assert predictions["predicted_clv"].sum() == pytest.approx(spend, rel=0.15)
 
@@ -62,7 +62,9 @@ def test_probability_of_no_order_is_near_the_share_that_stayed_away(
 
 
 def test_a_longer_horizon_never_brings_less(model: ClvModel, latest_features: pd.DataFrame) -> None:
-    short, long = (model.predict(latest_features, days)["expected_orders"] for days in (30, 365))
+    short, long = (
+        model.predict(latest_features, days)["predicted_number_of_orders"] for days in (30, 365)
+    )
     assert (long >= short).all()
 
 
@@ -109,9 +111,9 @@ def test_a_missing_column_is_named(model: ClvModel, latest_features: pd.DataFram
         model.predict(narrow, 90)
 
 
-def test_two_cutoffs_in_one_frame_are_refused(panel: pd.DataFrame) -> None:
+def test_a_customer_twice_at_one_cutoff_is_refused(latest_features: pd.DataFrame) -> None:
     with pytest.raises(InvalidDataError, match="customer_id"):
-        ClvModel().fit(panel)
+        ClvModel().fit(pd.concat([latest_features, latest_features.head(1)]))
 
 
 def test_infinite_amounts_are_refused_by_name(latest_features: pd.DataFrame) -> None:
