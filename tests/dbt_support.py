@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -127,7 +128,7 @@ class Delivery:
     records: list[dict[str, Any]]
     quarantined_count: int = 0
 
-    @property
+    @cached_property
     def file_sha256(self) -> str:
         """A stand-in for the hash of the bytes: the hash of the records."""
         return _hash([self.feed, self.entity, self.records])

@@ -10,6 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from crm_pipeline.lib.rules.caps import read_caps
+from crm_pipeline.lib.rules.category_cadences import read_category_cadences
+from crm_pipeline.lib.rules.churn_cause_labels import read_churn_cause_labels
 from crm_pipeline.lib.rules.churn_reasons import read_churn_reasons
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
@@ -18,6 +20,7 @@ from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.life_stages import read_life_stage_evidence, read_life_stages
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.price_bands import read_price_bands
+from crm_pipeline.lib.rules.replenishment_lives import read_replenishment_lives
 from crm_pipeline.lib.rules.score_gates import read_score_gates
 from crm_pipeline.lib.rules.sentiment_lexicon import read_sentiment_lexicon
 from crm_pipeline.lib.rules.spend_benchmarks import read_spend_benchmarks
@@ -30,6 +33,8 @@ from crm_pipeline.lib.rules.tier_margins import read_tier_margins
 
 READERS = (
     read_caps,
+    read_category_cadences,
+    read_churn_cause_labels,
     read_churn_reasons,
     read_identifier_kinds,
     read_identity_floors,
@@ -41,6 +46,7 @@ READERS = (
     read_lifecycle_labels,
     read_lifecycle_rules,
     read_price_bands,
+    read_replenishment_lives,
     read_score_gates,
     read_sentiment_lexicon,
     read_spend_benchmarks,
