@@ -20,6 +20,7 @@ from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.life_stages import read_life_stage_evidence, read_life_stages
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
 from crm_pipeline.lib.rules.price_bands import read_price_bands
+from crm_pipeline.lib.rules.recommendation_reasons import read_recommendation_reasons
 from crm_pipeline.lib.rules.replenishment_lives import read_replenishment_lives
 from crm_pipeline.lib.rules.score_gates import read_score_gates
 from crm_pipeline.lib.rules.sentiment_lexicon import read_sentiment_lexicon
@@ -46,6 +47,7 @@ READERS = (
     read_lifecycle_labels,
     read_lifecycle_rules,
     read_price_bands,
+    read_recommendation_reasons,
     read_replenishment_lives,
     read_score_gates,
     read_sentiment_lexicon,
