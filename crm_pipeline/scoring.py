@@ -85,7 +85,7 @@ def build_score_assets(
         from crm_pipeline.lib.scoring.health import to_table
         from crm_pipeline.lib.scoring.report import write_training_reports
 
-        recipe: "Recipe" = getattr(recipes, load)()
+        recipe: Recipe = getattr(recipes, load)()
         as_of = date.fromisoformat(context.partition_key)
         home, ledger = deployment.crm_home, deployment.ledger
         plan = warehouse.plan(context.run_id, context.partition_key)

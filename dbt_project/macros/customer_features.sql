@@ -56,7 +56,7 @@ sums as (
         {{ sum_when('is_known and purchase_day_number > 1', '1') }} as frequency_days,
         {{ sum_when('is_known', 'days_since_previous_purchase') }} as gap_sum,
         {{ sum_when('is_known', 'days_since_previous_purchase * days_since_previous_purchase') }} as gap_square_sum,
-        {{ median_of('case when is_known then days_since_previous_purchase end') }} as median_gap,
+        {{ quantile_of('case when is_known then days_since_previous_purchase end', 0.5) }} as median_gap,
         {{ value_at_largest(
             'coalesce(gross_exact_amount - discount_exact_amount, 0)',
             'case when is_known and order_count > 0 then business_date end'
@@ -165,7 +165,7 @@ category_gaps as (
     select
         cutoff_date,
         main_category_name,
-        {{ median_of('own_gap') }} as category_gap
+        {{ quantile_of('own_gap', 0.5) }} as category_gap
     from known
     where main_category_name is not null and own_gap is not null
     group by cutoff_date, main_category_name
@@ -176,7 +176,7 @@ overall_gaps as (
 
     select
         cutoff_date,
-        {{ median_of('own_gap') }} as overall_gap
+        {{ quantile_of('own_gap', 0.5) }} as overall_gap
     from known
     where own_gap is not null
     group by cutoff_date

@@ -62,7 +62,7 @@ class HealthCheck:
 
     name: str
     value: float | None
-    limit: float
+    limit: float | str  # a number, or the limits in words
     passed: bool
 
 
