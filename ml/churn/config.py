@@ -27,7 +27,7 @@ class ChurnModelConfig:
     max_training_rows: int = 1_000_000
     # Rows the number of trees, the slope of the calibration and the straight line are learned on:
     # few numbers, and the search for them must cost little beside the trees themselves.
-    max_scout_rows: int = 100_000
+    max_scout_rows: int = 50_000
 
     # Trees: shallow, with large leaves; customer data is noisy.
     max_rounds: int = 600
