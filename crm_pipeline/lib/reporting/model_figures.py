@@ -35,6 +35,9 @@ MEASURES = (
     "auc", "pr_auc", "lift_at_10pct", "brier", "log_loss", "ece", "calibration_slope",
     "spearman", "normalized_gini", "mae_over_mean", "total_error_pct", "decile_calibration_error",
 )  # fmt: skip
+# Figures of a backtest that other tables of the report hold.
+OF_RULES = tuple(f"_{measure}" for measure in MEASURES)
+TOLD_ELSEWHERE = ("decile_", "playbook_", "at_playbook_")
 GROUPS = 10
 INTERVAL_GROUPS = 5
 GAIN_STEPS = 50
@@ -200,7 +203,8 @@ def _list_context(report: ModelReport) -> list[Row]:
     for backtest in report.backtests:
         known = {_named(who, m) for who in (MODEL, *baselines_of(backtest)) for m in MEASURES}
         for name, value in backtest.figures.items():
-            is_told = name.startswith("decile_") or name.endswith(tuple(f"_{m}" for m in MEASURES))
+            is_of_rule = name.endswith(OF_RULES) and not name.startswith("season_")
+            is_told = is_of_rule or name.startswith(TOLD_ELSEWHERE)
             is_beaten = name.startswith("is_") and name.endswith("_champion") and not value
             if not (name in known or is_told or is_beaten):
                 day = backtest.cutoff_date.isoformat()

@@ -42,6 +42,7 @@ STYLE = """
 .verdict { border-left: .3rem solid #0072b2; padding: .4rem .8rem; background: #f6f8fa; }
 .verdict.held { border-color: #d55e00; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .875rem; }
+td { white-space: nowrap; }
 dt { color: #57606a; } dd { margin: 0; overflow-wrap: anywhere; }
 .bad { font-weight: 700; color: #a33f00; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
@@ -91,7 +92,7 @@ def show(value: Any, column: str) -> str:
     """A figure as it is printed: by what its column's name says it is."""
     if value is None:
         return "–"
-    if column.startswith("is_") and value in (0, 1):
+    if (column.startswith("is_") or column.endswith("_suspected")) and value in (0, 1):
         return "✓" if value else "✗"
     if isinstance(value, (dt.date, str)):
         return str(value)
@@ -262,15 +263,21 @@ class _Page:
             self.name("baseline", row["who"]),
             *(self.figure("measures", row, name) for name in columns),
         ] for row in rows), text_columns=2)  # fmt: skip
-        context = self.figures["context"]
+        context = {(row["name"], row["cutoff_date"]): row for row in self.figures["context"]}
         if context:
             yield tag("h3", self.say("context"))
-            head = [self.say(word) for word in ("cutoff", "figure", "value")]
+            names, days = (list(dict.fromkeys(part)) for part in zip(*context, strict=True))
+            head = [self.say("figure"), *(self._day(day) for day in days)]
             yield table(head, ([
-                self.figure("context", row, "cutoff_date"),
-                self.name("figure", row["name"]),
-                self.figure("context", row, "value", row["name"]),
-            ] for row in context), text_columns=2)  # fmt: skip
+                self.name("figure", name),
+                *(self.figure("context", context[name, day], "value", name)
+                  if (name, day) in context else None for day in days),
+            ] for name in names))  # fmt: skip
+
+    def _day(self, day: str) -> Markup:
+        """A day that heads a column: any figure of it names it."""
+        row = next(row for row in self.figures["context"] if row["cutoff_date"] == day)
+        return self.figure("context", row, "cutoff_date")
 
     def _gains(self, rows: Sequence[Row]) -> Iterator[Content]:
         yield self._note("gains_note")

@@ -163,17 +163,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "figure_interval_promised_pct": ("区间承诺覆盖率", "Coverage promised"),
     "figure_is_interval_by_past_errors": ("区间由历史误差得出", "Interval by past errors"),
     "figure_leak_suspected": ("疑似数据泄漏", "Leak suspected"),
-    "figure_playbook_flagged_share_pct": ("手册规则选中占比", "Named by the playbook"),
-    "figure_playbook_precision": ("手册规则选中者流失比例", "Playbook: of them left"),
-    "figure_playbook_recall": ("手册规则找到的流失比例", "Playbook: of all who left"),
-    "figure_at_playbook_budget_precision": (
-        "同样人数下模型选中者流失比例",
-        "Model, as many customers: of them left",
-    ),
-    "figure_at_playbook_budget_recall": (
-        "同样人数下模型找到的流失比例",
-        "Model, as many customers: of all who left",
-    ),
     "figure_calibration_slope": ("校准斜率", "Slope of the calibration"),
     "figure_calibration_intercept": ("校准截距", "Intercept of the calibration"),
     "gains": ("提升图", "Lift chart"),
