@@ -7,6 +7,8 @@ shared_keys as (
         'int_account_days': ['channel', 'source_customer_id', 'business_date'],
         'int_customer_days': ['customer_id', 'business_date'],
         'int_customer_products': ['customer_id', 'sku'],
+        'int_customer_behaviour_days': ['customer_id', 'business_date'],
+        'int_customer_ranges': ['cutoff_date', 'customer_id'],
         'int_customer_orders': ['customer_id'],
         'int_customers_tiered': ['customer_id'],
         'int_customer_favourites': ['customer_id'],

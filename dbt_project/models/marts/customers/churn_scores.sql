@@ -53,9 +53,9 @@ final as (
         newest.scored_at
     from customers
     left join newest on customers.customer_id = newest.customer_id
-    {%- for rank in [1, 2, 3] %}
-    left join reasons as reason_{{ rank }} on newest.reason_{{ rank }} = reason_{{ rank }}.code
-    {%- endfor %}
+    left join reasons as reason_1 on newest.reason_1 = reason_1.code
+    left join reasons as reason_2 on newest.reason_2 = reason_2.code
+    left join reasons as reason_3 on newest.reason_3 = reason_3.code
 
 )
 
