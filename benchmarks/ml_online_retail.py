@@ -1,40 +1,84 @@
-"""Backtest of churn and CLV on Online Retail II, three cut-offs, 90 days ahead.
+"""Backtest of churn and CLV on Online Retail II, out of time, at five cut-offs.
 
 Add here: how the models of ``ml`` do on the public orders, beside the floors they must beat.
 Not here: the models. The features are made by one hand-written query, so that these figures do not
-depend on the warehouse.
+depend on the warehouse. Spend is that of sales (quantity and price above 0), as the baselines in
+the data's README count it.
 
-Run: ``python benchmarks/ml_online_retail.py --data ../shared/data/online_retail_ii``.
+Run: ``python -m benchmarks.ml_online_retail`` (``--data ../shared/data/online_retail_ii``).
+Exit code 1 when a floor is missed.
 Data: Online Retail II, D. Chen (2012), UCI, doi 10.24432/C5CG6D, CC BY 4.0.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ml.backtest import Backtest
+from ml.churn import CHURN_FEATURES, ChurnModelConfig
 from ml.evaluation import backtest_churn, backtest_clv
 
-CUTOFFS = (date(2011, 3, 9), date(2011, 6, 9), date(2011, 9, 9))
-HORIZON_DAYS = 90
 STEP_DAYS = 30
 FIRST_CUTOFF = date(2010, 3, 1)
 
 # measure: (floor, whether higher is better)
-CHURN_FLOORS = {"auc": (0.795, True), "brier": (0.180, False), "ece": (0.10, False)}
-CLV_FLOORS = {
-    "spearman": (0.53, True),
-    "normalized_gini": (0.81, True),
-    "mae_over_mean": (0.85, False),
-}
+Floors = Mapping[str, tuple[float, bool]]
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Cut-offs with one horizon; the floors hold for the means over them."""
+
+    days: tuple[date, ...]
+    horizon_days: int
+    churn_floors: Floors = field(default_factory=dict)
+    clv_floors: Floors = field(default_factory=dict)
+
+
+# What an honest laboratory reached on the same protocol is the floor of CLV; of churn the floor.
+LABORATORY = Cuts(
+    (date(2011, 3, 9), date(2011, 6, 9), date(2011, 9, 9)),
+    90,
+    {"auc": (0.795, True), "brier": (0.180, False), "ece": (0.10, False)},
+    {
+        "spearman": (0.552, True),
+        "normalized_gini": (0.829, True),
+        "mae_over_mean": (0.85, False),
+        "season_mae_over_mean": (0.816, False),
+        "season_total_error_abs_pct": (12.0, False),
+        "is_gate_passed": (1.0, True),
+    },
+)
+# The baselines the data's README states for its two cuts.
+README_CUTS = (
+    Cuts(
+        (date(2011, 6, 9),),
+        183,
+        {"auc": (0.767, True)},
+        {
+            "spearman": (0.574, True),
+            "top_decile_share": (0.625, True),
+            "is_gate_passed": (1.0, True),
+        },
+    ),
+    Cuts(
+        (date(2011, 9, 9),),
+        91,
+        {"auc": (0.763, True)},
+        {"spearman": (0.504, True), "is_gate_passed": (1.0, True)},
+    ),
+)
 
 # The second file repeats 2010-12-01 … 09 of the first: those rows are taken from the first only.
 CLEAN_LINES = """
@@ -120,6 +164,8 @@ by_day as (
         cutoff_date - min(order_date) as tenure_days,
         avg(amount) filter (day_number > 1) as monetary_value,
         avg(gap_days) as average_days_between_orders,
+        median(gap_days) as median_days_between_orders,
+        arg_max(amount, order_date) as last_order_amount,
         stddev_samp(gap_days) as days_between_orders_stddev,
     from cutoffs
     join days on order_date <= cutoff_date
@@ -130,6 +176,8 @@ by_line as (
         cutoff_date,
         customer_id,
         coalesce(-sum(amount) filter (is_refund), 0) as refund_amount,
+        coalesce(-sum(amount) filter (is_refund and order_date > cutoff_date - 180), 0)
+            as refund_180d_amount,
         count(distinct sku) filter (is_sale) as product_count,
     from cutoffs
     join lines on order_date <= cutoff_date
@@ -157,21 +205,15 @@ left join labels using (cutoff_date, customer_id)
 """
 
 
-def list_training_cutoffs(cutoff: date) -> list[date]:
+def list_training_cutoffs(cutoff: date, horizon_days: int) -> list[date]:
     """Monthly cut-offs whose horizon had ended by ``cutoff``, as far as the history goes."""
-    latest = cutoff - timedelta(days=HORIZON_DAYS)
+    latest = cutoff - timedelta(days=horizon_days)
     step_count = (latest - FIRST_CUTOFF).days // STEP_DAYS
     return [latest - timedelta(days=STEP_DAYS * step) for step in range(step_count + 1)]
 
 
-def backtest_churn_at(panel: pd.DataFrame, cutoff: date) -> dict[str, float]:
-    """Backtest with this cut-off's own training cut-offs."""
-    days = pd.to_datetime([*list_training_cutoffs(cutoff), cutoff])
-    return dict(backtest_churn(panel[panel["cutoff_date"].isin(days)], cutoff_date=cutoff).figures)
-
-
-def make_panel(folder: Path) -> pd.DataFrame:
-    """Return ``customer_features`` with labels at every cut-off."""
+def make_panel(folder: Path, cuts: Cuts) -> pd.DataFrame:
+    """Return ``customer_features`` with labels at every cut-off that ``cuts`` needs."""
     with duckdb.connect() as con:
         con.execute(
             CLEAN_LINES,
@@ -181,29 +223,75 @@ def make_panel(folder: Path) -> pd.DataFrame:
         totals = con.execute(CONTROL_TOTALS).fetchone()
         if totals != KNOWN_TRUTH:
             raise SystemExit(f"cleaned lines {totals} are not the known truth {KNOWN_TRUTH}")
-        cutoffs = {*CUTOFFS, *(day for cutoff in CUTOFFS for day in list_training_cutoffs(cutoff))}
-        return con.execute(FEATURES, {"cutoffs": sorted(cutoffs), "horizon": HORIZON_DAYS}).df()
+        horizon = cuts.horizon_days
+        days = {*cuts.days}
+        for cutoff in cuts.days:
+            days.update(list_training_cutoffs(cutoff, horizon))
+        panel = con.execute(FEATURES, {"cutoffs": sorted(days), "horizon": horizon}).df()
+    # The shop left orders only: what the models read of visits, tickets and parcels is unknown.
+    unknown = [name for name in CHURN_FEATURES if name not in panel.columns]
+    return panel.assign(**dict.fromkeys(unknown, np.nan))
+
+
+def rows_at(panel: pd.DataFrame, cutoff: date, horizon_days: int) -> pd.DataFrame:
+    """The cut-off with its own training cut-offs."""
+    days = pd.to_datetime([*list_training_cutoffs(cutoff, horizon_days), cutoff])
+    return panel[panel["cutoff_date"].isin(days)]
+
+
+def measure_churn(panel: pd.DataFrame, cutoff: date, horizon_days: int) -> dict[str, float]:
+    """Figures of the churn backtest at one cut-off."""
+    rows = rows_at(panel, cutoff, horizon_days)
+    config = ChurnModelConfig(horizon_days=horizon_days)
+    return dict(backtest_churn(rows, cutoff_date=cutoff, config=config).figures)
+
+
+def measure_clv(panel: pd.DataFrame, cutoff: date, horizon_days: int) -> dict[str, float]:
+    """Figures of the CLV backtest at one cut-off, and the share of spend the top tenth holds."""
+    rows = rows_at(panel, cutoff, horizon_days)
+    backtest = backtest_clv(rows, cutoff_date=cutoff, horizon_days=horizon_days)
+    figures = {k: v for k, v in backtest.figures.items() if not k.startswith("decile_")}
+    return {
+        **figures,
+        "season_total_error_abs_pct": abs(figures["season_total_error_pct"]),
+        "top_decile_share": top_decile_share(backtest),
+    }
+
+
+def top_decile_share(backtest: Backtest) -> float:
+    """Share of what was spent by the tenth of customers predicted to spend most."""
+    customers = backtest.customers.sort_values("predicted", ascending=False, kind="stable")
+    top = customers["actual"].head(round(len(customers) / 10))
+    return float(top.sum() / customers["actual"].sum())
+
+
+def list_missed(results: Sequence[Mapping[str, float]], floors: Floors) -> list[str]:
+    """Floors that the means over ``results`` miss; the gate must be passed everywhere."""
+    missed = []
+    for name, (floor, higher) in floors.items():
+        mean = sum(result[name] for result in results) / len(results)
+        if not (mean >= floor if higher else mean <= floor):
+            missed.append(f"{name} {mean:.4f}, asked {'≥' if higher else '≤'} {floor}")
+    return missed
 
 
 def print_table(
-    title: str, results: Sequence[dict[str, float]], floors: dict[str, tuple[float, bool]]
-) -> bool:
-    """Print one row per measure; return whether every floor holds for the mean."""
-    frame = pd.DataFrame(list(results), index=[str(day) for day in CUTOFFS]).T
+    title: str, cuts: Cuts, results: Sequence[Mapping[str, float]], floors: Floors
+) -> list[str]:
+    """Print one row per measure; return the floors that are missed."""
+    frame = pd.DataFrame(list(results), index=[str(day) for day in cuts.days]).T
     frame["mean"] = frame.mean(axis=1)
     frame["floor"] = [
         f"{'≥' if floors[name][1] else '≤'} {floors[name][0]}" if name in floors else ""
         for name in frame.index
     ]
-    print(f"\n{title}\n{frame.to_string(float_format=lambda value: f'{value:.3f}')}")
-    return all(
-        (frame.loc[name, "mean"] >= floor) == higher or frame.loc[name, "mean"] == floor
-        for name, (floor, higher) in floors.items()
-    )
+    text = frame.to_string(float_format=lambda value: f"{value:.4f}")
+    print(f"\n{title}, {cuts.horizon_days} days\n{text}", flush=True)
+    return [f"{title}: {one}" for one in list_missed(results, floors)]
 
 
 def main() -> int:
-    """Print both tables and the time taken."""
+    """Print all tables, the time taken and the floors that are missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail_ii"
     parser.add_argument("--data", type=Path, default=default, help="folder with both yearly files")
@@ -211,18 +299,16 @@ def main() -> int:
     if not folder.is_dir():
         print(f"skipped: {folder} is absent; name the folder with --data")
         return 0
-    started = time.perf_counter()
-    panel = make_panel(folder)
-    made = time.perf_counter()
-    churn = [backtest_churn_at(panel, day) for day in CUTOFFS]
-    clv = [backtest_clv(panel, cutoff_date=day, horizon_days=HORIZON_DAYS) for day in CUTOFFS]
-    churn_holds = print_table(f"Churn, {HORIZON_DAYS} days", churn, CHURN_FLOORS)
-    clv_holds = print_table(f"CLV, {HORIZON_DAYS} days, BG/NBD + Gamma-Gamma", clv, CLV_FLOORS)
-    print(f"\npanel {len(panel):,} rows in {made - started:.1f} s, ", end="")
-    print(f"six backtests in {time.perf_counter() - made:.1f} s")
-    print(f"floors: churn {'held' if churn_holds else 'MISSED'}, ", end="")
-    print(f"CLV {'held' if clv_holds else 'MISSED'}")
-    return 0
+    started, missed = time.perf_counter(), []
+    for cuts in (LABORATORY, *README_CUTS):
+        panel, horizon = make_panel(folder, cuts), cuts.horizon_days
+        churn = [measure_churn(panel, day, horizon) for day in cuts.days]
+        missed += print_table("Churn", cuts, churn, cuts.churn_floors)
+        clv = [measure_clv(panel, day, horizon) for day in cuts.days]
+        missed += print_table("CLV", cuts, clv, cuts.clv_floors)
+    print(f"\nall in {time.perf_counter() - started:.0f} s")
+    print("\n".join(["floors MISSED:", *missed]) if missed else "every floor held")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -93,6 +93,10 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
         {"customer_id": "c-shop-a1", "as_of_date": day, "churn_probability": 0.5,
          "model_version": "1", "scored_at": str(day)} for day in days
     ])  # fmt: skip
+    dbt_support.insert(warehouse, "scores.clv_scores", [
+        {"customer_id": "c-shop-a1", "as_of_date": day, "predicted_clv": 50.0,
+         "model_version": "1", "scored_at": str(day)} for day in days
+    ])  # fmt: skip
     dbt_support.insert(warehouse, "scores.customer_clusters", [
         {"customer_id": "c-desk-a1", "as_of_date": day, "cluster_number": number,
          "cluster_name": f"group {number}", "distance": 0.5, "model_version": "1",
