@@ -250,7 +250,9 @@ def measure_clv(panel: pd.DataFrame, cutoff: date, horizon_days: int) -> dict[st
     """Figures of the CLV backtest at one cut-off, and the share of spend the top tenth holds."""
     rows = rows_at(panel, cutoff, horizon_days)
     backtest = backtest_clv(rows, cutoff_date=cutoff, horizon_days=horizon_days)
-    figures = {k: v for k, v in backtest.figures.items() if not k.startswith("decile_")}
+    figures = {
+        k: v for k, v in backtest.figures.items() if not k.startswith(("decile_0", "decile_1"))
+    }
     return {
         **figures,
         "season_total_error_abs_pct": abs(figures["season_total_error_pct"]),

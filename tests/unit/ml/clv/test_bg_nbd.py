@@ -214,3 +214,13 @@ def test_a_missing_column_is_named() -> None:
 def test_an_unfitted_model_says_so() -> None:
     with pytest.raises(NotFittedError, match="fit"):
         BgNbdModel().probability_alive(make_summary((0, 0, 1)))
+
+
+@pytest.mark.requirement("SCO-3")
+def test_climbing_a_sample_first_ends_at_the_same_top() -> None:
+    summary, _ = simulate(20_000, 0.6, 5.0, 1.2, 3.0, horizon=1.0)
+    plain = BgNbdModel(FitConfig(gradient_tolerance=1e-7)).fit(summary).parameters
+    stepped = BgNbdModel(FitConfig(sample_size=2_000)).fit(summary).parameters
+    for name in PUBLISHED:
+        assert getattr(stepped, name) == pytest.approx(getattr(plain, name), rel=1e-5)
+    assert stepped.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-9)
