@@ -65,7 +65,14 @@ def told_stories() -> list[Delivery]:
             bought("w0", "2024-01-05 11:00", "100", "MILK"),
             bought("w1", "2023-12-20 10:00", "90"), bought("w2", "2024-01-05 10:00", "900"),
             bought("w3", after, "9000"),
+            order_line("w4", "2023-10-01 10:00", source_customer_id="a9"),
         ]),
+        # Somebody complained, should have come again in November, and complained again later.
+        Delivery("desk_service", "desk", "tickets", [
+            {"ticket_id": number, "source_customer_id": "a9", "order_id": "w4",
+             "ticket_kind": "complaint", "ticket_status": "open", "opened_at": moment,
+             "source_version": moment, "known_at": moment}
+            for number, moment in (("t1", "2023-10-03 10:00"), ("t2", after))]),
         Delivery("till_refunds", "desk", "refunds", [
             {"refund_id": "r1", "order_id": "w2", "refunded_at": after, "refund_amount": "900",
              "currency": "CNY", "known_at": after}]),
@@ -96,6 +103,11 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
     dbt_support.insert(warehouse, "scores.clv_scores", [
         {"customer_id": "c-shop-a1", "as_of_date": day, "predicted_clv": 50.0,
          "model_version": "1", "scored_at": str(day)} for day in days
+    ])  # fmt: skip
+    dbt_support.insert(warehouse, "scores.sales_forecast", [
+        {"series": "total", "as_of_date": day, "forecast_date": day + dt.timedelta(days=1),
+         "expected_amount": number, "method": "mean", "backtest_origin_count": 0, "note": "",
+         "model_version": "1", "scored_at": str(day)} for number, day in enumerate(days, 1)
     ])  # fmt: skip
     dbt_support.insert(warehouse, "scores.customer_clusters", [
         {"customer_id": "c-desk-a1", "as_of_date": day, "cluster_number": number,

@@ -209,6 +209,23 @@ PYTHON_TABLES = {
         "decided_as_of_date": "date",
         "scored_at": "timestamp",
     },
+    "scores.sales_forecast": {
+        "series": "varchar",
+        "as_of_date": "date",
+        "forecast_date": "date",
+        "expected_amount": "double",
+        "low_amount": "double",
+        "high_amount": "double",
+        "method": "varchar",
+        "backtest_mase": "double",
+        "baseline_mase": "double",
+        "backtest_wape": "double",
+        "backtest_coverage_pct": "double",
+        "backtest_origin_count": "integer",
+        "note": "varchar",
+        "model_version": "varchar",
+        "scored_at": "timestamp",
+    },
 }
 
 
