@@ -5,6 +5,7 @@ Add here: what tests of the SQL and of the statistics share. Not here: assertion
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,19 +45,17 @@ def count(
     )
     for days in shop.values():
         ever = {name for bought in days.values() for name in bought}
-        for within in windows:
+        for within, period in itertools.product(windows, ("discovery", "holdout")):
+            unit_days = [day for day in days if calendar.period(day, within) == period]
+            exposures = Counter(name for day in unit_days for name in days[day])
             for then in categories:
-                for period in ("discovery", "holdout"):
-                    unit_days = [d for d in days if calendar.period(d, within) == period]
-                    if then in ever:
-                        _count_customer(cells, days, unit_days, then, within, period)
-                    else:
-                        for first in ever:
-                            exposures = sum(first in days[d] for d in unit_days)
-                            if exposures:
-                                entry = never[first, then, within, period]
-                                entry[0] += 1
-                                entry[1] += exposures
+                if then in ever:
+                    _count_customer(cells, days, unit_days, then, within, period)
+                    continue
+                for first, number in exposures.items():
+                    entry = never[first, then, within, period]
+                    entry[0] += 1
+                    entry[1] += number
     totals = [(*key, *entry) for key, entry in never.items()]
     return (
         pd.DataFrame([(*key, number) for key, number in cells.items()], columns=CELL_COLUMNS),
