@@ -22,7 +22,7 @@ CHECK = "forecast_beats_last_week"
 
 @dg.asset(
     key=KEY,
-    # The features too, though not read: made with the other scores, it costs no dbt call of its own.
+    # The features are not read: made with the other scores, it costs no dbt call of its own.
     deps=[
         dg.AssetKey(["intermediate", "int_sales_days"]),
         dg.AssetKey(["marts", "customer_features"]),
