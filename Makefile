@@ -82,12 +82,13 @@ docs: setup ## Write the generated documentation anew
 	$(BIN)/python -m crm_pipeline.lib.docs
 
 .PHONY: bench
-bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity
+bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity, scoring
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.night_cost
 	$(BIN)/python -m benchmarks.marts_cost
 	$(BIN)/python -m benchmarks.identity_graph
 	$(BIN)/python -m benchmarks.identity_records
+	$(BIN)/python -m benchmarks.scoring_cost
 
 .PHONY: soak
 soak: setup ## Run the long tests: crashes at random moments, overlapping runs
