@@ -293,6 +293,8 @@ def scores(as_of: dt.date, *probabilities: float) -> pa.Table:
             "customer_id": [f"c{place}" for place in range(count)],
             "as_of_date": [as_of] * count,
             "churn_probability": probabilities,
+            **{f"reason_{rank}": pa.nulls(count, pa.string()) for rank in (1, 2, 3)},
+            "horizon_days": pa.array([90] * count, pa.int32()),
             "model_version": ["v1"] * count,
             "scored_at": pa.array([NOW.replace(tzinfo=None)] * count, pa.timestamp("us")),
         }
