@@ -61,6 +61,11 @@ def told_stories() -> list[Delivery]:
     return [
         Delivery("erp", "shop", "products", [said("Drinks", before), said("Gifts", after)]),
         Delivery("erp_desk", "desk", "products", [milk]),
+        # To be had on the day, and sold out after it.
+        Delivery("stock_desk", "desk", "stock_levels", [
+            {"sku": "MILK", "location_id": "w", "counted_at": moment, "known_at": moment,
+             "quantity_on_hand": pieces} for moment, pieces in ((before, "5"), (after, "0"))
+        ]),
         Delivery("till", "desk", "order_lines", [
             bought("w0", "2024-01-05 11:00", "100", "MILK"),
             bought("w1", "2023-12-20 10:00", "90"), bought("w2", "2024-01-05 10:00", "900"),
