@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ml.backtest import Backtest
 from ml.churn import CHURN_FEATURES, ChurnModelConfig
-from ml.evaluation import backtest_churn, backtest_clv
+from ml.churn.backtest import backtest_churn
+from ml.clv.backtest import backtest_clv
 
 STEP_DAYS = 30
 FIRST_CUTOFF = date(2010, 3, 1)

@@ -22,8 +22,9 @@ from sklearn.metrics import roc_auc_score
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.warehouse import open_warehouse
 from ml.backtest import Backtest
+from ml.churn.backtest import backtest_churn
+from ml.clv.backtest import backtest_clv
 from ml.errors import MlError
-from ml.evaluation import backtest_churn, backtest_clv
 from ml.metrics import (
     calibration_slope,
     expected_calibration_error,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import date
 
 import pandas as pd
-from ml.clv.backtest import backtest_clv
 
 from crm_pipeline.lib.scoring.recipe import (
     CODE_VERSION,
@@ -32,6 +31,7 @@ from ml.churn import (
 )
 from ml.churn.backtest import backtest_churn
 from ml.clv import CLV_FEATURES, CLV_MODEL_KIND, ClvModel, ClvModelConfig
+from ml.clv.backtest import backtest_clv
 from ml.comparison import log_loss
 from ml.metrics import normalized_gini
 

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.baselines import score_rfm
 from ml.churn import ChurnModelConfig
+from ml.churn.backtest import backtest_churn
+from ml.clv.backtest import backtest_clv
 from ml.errors import MissingColumnsError, NotEnoughDataError
-from ml.evaluation import backtest_churn, backtest_clv, score_rfm
 
 CONFIG = ChurnModelConfig(max_rounds=60, early_stopping_rounds=10, learning_rate=0.1)
 
