@@ -89,6 +89,8 @@ bench: setup ## Measure: the hand-written script beside the pipeline, a night be
 	$(BIN)/python -m benchmarks.identity_graph
 	$(BIN)/python -m benchmarks.identity_records
 	$(BIN)/python -m benchmarks.scoring_cost
+	$(BIN)/python -m benchmarks.clv_fit
+	$(BIN)/python -m benchmarks.ml_online_retail
 
 .PHONY: soak
 soak: setup ## Run the long tests: crashes at random moments, overlapping runs
