@@ -21,8 +21,8 @@ class Backtest:
         cutoff_date: The day the predictions would have been made.
         horizon_days: Days after it in which the outcome was counted.
         figures: Named measures, finite; those of a baseline begin with its name.
-        customers: One row per customer with a known outcome: ``actual`` and ``predicted``, and one
-            column per baseline that is drawn beside the model. No customer ids.
+        customers: One row per customer with a known outcome, by rising customer id: ``actual`` and
+            ``predicted``, and one column per baseline that is drawn beside the model. No ids.
     """
 
     cutoff_date: date

@@ -60,7 +60,7 @@ def backtest_churn(
     dates = pd.to_datetime(panel["cutoff_date"])
     day = pd.Timestamp(cutoff_date)
     history = panel[dates + pd.Timedelta(days=config.horizon_days) <= day]
-    test, actual = _take_finished(panel[dates == day], day)
+    test, actual = _take_finished(panel[dates == day].sort_values("customer_id"), day)
     model = ChurnModel(config).fit(history, label_churned(history))
     inputs = to_float_frame(test, ("days_since_last_order",), frame_name="customer_features")
     bg_nbd = ClvModel().fit(test).predict_churn(test, config.horizon_days)["churn_probability"]

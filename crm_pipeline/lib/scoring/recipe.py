@@ -70,9 +70,9 @@ class Recipe:
 
     @staticmethod
     def rows_of_backtest(panel: pd.DataFrame, backtest: Backtest) -> pd.DataFrame:
-        """The rows of a panel a backtest was about, in its order."""
+        """The rows of a panel a backtest was about, in its order: by customer."""
         days = pd.to_datetime(panel["cutoff_date"])
-        rows = panel[days == pd.Timestamp(backtest.cutoff_date)]
+        rows = panel[days == pd.Timestamp(backtest.cutoff_date)].sort_values("customer_id")
         rows = rows[label_churned(rows).notna().to_numpy()]
         if len(rows) != len(backtest.customers):
             raise NotEnoughDataError(

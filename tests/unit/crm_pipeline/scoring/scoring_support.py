@@ -75,7 +75,7 @@ class Toy:
 
     def _look_back(self, panel: pd.DataFrame) -> Backtest:
         cutoff = newest_labelled_cutoff(panel)
-        rows = panel[(pd.to_datetime(panel["cutoff_date"]) == cutoff)]
+        rows = panel[pd.to_datetime(panel["cutoff_date"]) == cutoff].sort_values("customer_id")
         actual = rows["label_spend_amount"].to_numpy(float)
         predicted = self.sign * rows["x"].to_numpy(float)
         return Backtest(
