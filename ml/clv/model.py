@@ -140,7 +140,9 @@ class ClvModel:
         if labels is not None and len(snapshots) >= self.config.min_cutoffs:
             self._compete(snapshots, labels.horizon_days)
         elif labels is not None:
-            self._learned.notes["why_no_trees"] = "BG/NBD could not be fitted at two cut-offs"
+            self._learned.notes["why_no_trees"] = (
+                "at fewer than two cut-offs BG/NBD could be fitted and something was spent after it"
+            )
         self.training_data_sha256 = _hash(newest[bought], summary[bought], snapshots)
         return self
 

@@ -83,13 +83,17 @@ def choose_labels(
 def take_snapshots(
     panel: pd.DataFrame, labels: Labels, as_of: pd.Timestamp, config: ClvModelConfig
 ) -> list[Snapshot]:
-    """One snapshot per finished cut-off that BG/NBD can be fitted at, the oldest first."""
+    """One snapshot per finished cut-off that BG/NBD can be fitted at, the oldest first.
+
+    One after which more was refunded than bought has no level to learn and is left out.
+    """
     finished = _finished(panel, labels, as_of).sort_values(["cutoff_date", "customer_id"])
     snapshots = []
     for cutoff, rows in finished.groupby("cutoff_date"):
         if (
             len(rows) < config.min_boosting_customers
             or rows["bought"].sum() < config.min_boosting_buyers
+            or not rows["spend"].sum() > 0
         ):
             continue
         summary = summarize_customers(rows, days_per_time_unit=config.days_per_time_unit)

@@ -23,6 +23,7 @@ from ml.errors import ArtifactError, InvalidDataError, MissingColumnsError, NotE
 pytestmark = pytest.mark.requirement("SCO-3")
 
 CONFIG = ClvModelConfig(max_rounds=40, early_stopping_rounds=8, learning_rate=0.1)
+HALF_YEAR = pd.Timedelta(days=180)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,19 @@ def test_one_cutoff_leaves_the_probability_model_and_says_why(
     assert parameters["champion"] == "bg_nbd"
     assert parameters["interval"] == "probability"
     assert "finished cut-offs" in parameters["notes"]["why_no_trees"]
+
+
+def test_quarters_after_which_all_was_refunded_leave_the_probability_model(
+    panel: pd.DataFrame, cutoff: pd.Timestamp
+) -> None:
+    """Nothing was spent, so there is no level to learn and no unit to measure amounts in."""
+    model = ClvModel(CONFIG).fit(panel.assign(label_spend_amount=-5.0), as_of=cutoff)
+    artifact = model.to_artifact(code_version="1")
+    assert model.champion == "bg_nbd" and artifact.version
+    assert "something was spent" in artifact.parameters["notes"]["why_no_trees"]
+    latest = panel["label_spend_amount"].mask(panel["cutoff_date"] > cutoff - HALF_YEAR, 0.0)
+    later = ClvModel(CONFIG).fit(panel.assign(label_spend_amount=latest), as_of=cutoff)
+    assert later.to_artifact(code_version="1").version
 
 
 def test_the_outcome_of_a_year_is_learned_where_it_is_over_often_enough(
