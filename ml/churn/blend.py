@@ -48,7 +48,7 @@ class Blend:
         held_out: TrainingPanel | None = None,
     ) -> Self:
         """Learn both; with ``held_out``, the trees stop where they no longer help there."""
-        few = rows.sample(config.max_scout_rows)  # nine slopes need no more
+        few = rows.sample(config)  # nine slopes need no more
         logistic = LogisticParameters.fit(
             LOGISTIC_FEATURES,
             build_logistic_inputs(few.inputs),

@@ -93,9 +93,7 @@ class ChurnModel:
         """
         config = self.config
         training = TrainingPanel.build(panel, churned, config)
-        earlier, held_out = (
-            part.sample(config.max_scout_rows) for part in training.split_by_time(config)
-        )
+        earlier, held_out = (part.sample(config) for part in training.split_by_time(config))
         scout = Blend.fit(earlier, config, rounds=config.max_rounds, held_out=held_out)
         raw = scout.predict(held_out.inputs)
         calibration = PlattCalibration.fit(

@@ -99,10 +99,18 @@ class TrainingPanel:
             _refuse_one_class(part.churned, name, config)
         return earlier, held_out
 
-    def sample(self, max_rows: int) -> "TrainingPanel":
-        """Return about ``max_rows`` rows: those of some customers, the same whenever asked."""
-        is_sampled = _is_sampled(self.customers, max_rows)
-        return self if is_sampled.all() else self._take(is_sampled)
+    def sample(self, config: ChurnModelConfig) -> "TrainingPanel":
+        """Return about ``max_scout_rows`` rows: those of some customers, the same whenever asked.
+
+        Raises:
+            NotEnoughDataError: Too few of them stayed, or too few left.
+        """
+        is_sampled = _is_sampled(self.customers, config.max_scout_rows)
+        if is_sampled.all():
+            return self
+        part = self._take(is_sampled)
+        _refuse_one_class(part.churned, "sample the scout learns from", config)
+        return part
 
     def _take(self, rows: NDArray[np.bool_]) -> "TrainingPanel":
         return TrainingPanel(

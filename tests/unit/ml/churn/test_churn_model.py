@@ -143,6 +143,14 @@ def test_one_kind_of_outcome_at_the_latest_cutoff_is_refused(past: pd.DataFrame)
         ChurnModel(CONFIG).fit(past, outcome)
 
 
+def test_a_sample_that_misses_one_kind_of_outcome_is_refused(past: pd.DataFrame) -> None:
+    """A base far larger than the sample, where hardly anybody left."""
+    left = past.groupby("cutoff_date").cumcount() < CONFIG.min_positives + 1
+    config = replace(CONFIG, max_scout_rows=12)
+    with pytest.raises(NotEnoughDataError, match="sample"):
+        ChurnModel(config).fit(past, left.astype("boolean"))
+
+
 def test_a_tiny_base_is_refused(make_panel: Callable[[int], pd.DataFrame]) -> None:
     tiny = make_panel(60)
     with pytest.raises(NotEnoughDataError, match=r"60 customers.*needed are 200"):
