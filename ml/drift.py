@@ -28,11 +28,11 @@ class Reference:
 
     @classmethod
     def of(cls, values: ArrayLike, *, bin_count: int = 10) -> Self:
-        """Bins of equal size where values allow it: a value that is frequent has one bin."""
+        """Bins of equal size where values allow it: a frequent value has a bin of its own."""
         numbers = np.asarray(values, dtype=np.float64)
         known = numbers[~np.isnan(numbers)]
         steps = np.arange(1, bin_count) / bin_count
-        edges = np.unique(np.quantile(known, steps)) if len(known) else np.empty(0)
+        edges = _cut(np.quantile(known, steps)) if len(known) else np.empty(0)
         return cls(
             edges=tuple(edges.tolist()),
             shares=tuple(_shares(numbers, edges).tolist()),
@@ -76,6 +76,13 @@ def psi_expected_by_chance(
     used = int(np.count_nonzero(reference.shares))
     quantile = float(chi2.ppf(confidence, max(1, used - 1)))
     return (1 / row_count + 1 / reference.row_count) * quantile
+
+
+def _cut(quantiles: Floats) -> Floats:
+    """Distinct edges, with another one right above each value that takes a bin or more."""
+    edges, counts = np.unique(quantiles, return_counts=True)
+    above = np.nextafter(edges[counts > 1], np.inf)
+    return np.unique(np.concatenate([edges, above]))
 
 
 def _shares(numbers: Floats, edges: Floats) -> Floats:

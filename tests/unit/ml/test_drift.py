@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -41,10 +42,20 @@ def test_values_that_went_missing_are_drift() -> None:
 
 def test_a_number_everybody_shares_has_one_bin_and_an_empty_base_no_distance() -> None:
     assert population_stability_index(Reference.of([3.0] * 9), [3.0] * 5) == 0
-    assert population_stability_index(Reference.of([3.0] * 9), [4.0] * 5) == pytest.approx(0)
+    for other in (2.0, 4.0):
+        assert population_stability_index(Reference.of([3.0] * 9), [other] * 5) > 0.25
     assert population_stability_index(Reference.of([np.nan] * 3), [1.0]) > 0.25
     assert population_stability_index(Reference.of([]), [1.0]) == 0
     assert population_stability_index(Reference.of([1.0]), []) == 0
+
+
+def test_a_rare_event_that_becomes_common_is_drift() -> None:
+    """Complaints: nearly everybody has 0, which must not share its bin with those who have one."""
+    rare, common = np.arange(2_000) % 20 == 0, np.arange(2_000) % 2 == 0
+    reference = Reference.of(rare)
+    assert population_stability_index(reference, rare) == pytest.approx(0, abs=1e-12)
+    assert population_stability_index(reference, common) > 0.25
+    assert Reference.from_json(json.loads(json.dumps(asdict(reference)))) == reference
 
 
 def test_chance_moves_the_index_of_small_bases_as_far_as_the_bound_says() -> None:
