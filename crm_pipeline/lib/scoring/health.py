@@ -171,7 +171,8 @@ def _measure_realised(
 ) -> float | None:
     """ECE of the probabilities of the newest month end whose horizon is over, as they were used.
 
-    Customers whose id has gone since (merged, erased) are left out.
+    None while there is no such month end. Customers whose id has gone since (merged, erased) are
+    left out; where all have, it is no number.
     """
     latest = as_of - dt.timedelta(days=recipe.horizon_days)
     with ledger.connect() as ledger_connection:
@@ -198,7 +199,7 @@ def _measure_realised(
     finally:
         connection.unregister("_used")
     if not len(found["probability"]):
-        return None
+        return math.nan
     return expected_calibration_error(found["outcome"], found["probability"])
 
 

@@ -86,7 +86,15 @@ def test_what_was_said_a_horizon_ago_is_held_against_what_has_happened(shop: Sho
     assert after[0].stops_outreach
 
 
-def sample_of(shop: Shop):
-    import numpy as np
-
-    return np.zeros((0, 1), dtype=np.float32)
+@pytest.mark.requirement("SCO-7")
+def test_scores_of_ids_nobody_has_any_more_are_not_taken_for_right_ones(shop: Shop) -> None:
+    limits = (gate("realised_ece", at_most=0.15),)
+    shop.score(gates=limits)
+    recipe = shop.toy.recipe()
+    with open_warehouse(shop.home.warehouse) as connection:
+        keep_used_scores(connection, shop.home, shop.ledger, recipe, JULY)
+        (check,) = check_scores(
+            connection, shop.home, shop.ledger, recipe, limits, None, {}, NOBODY,
+            as_of=JULY + dt.timedelta(days=90),
+        )  # fmt: skip
+    assert check.value is None and check.note == "not known" and check.stops_outreach
