@@ -285,13 +285,14 @@ def find_hold(
 ) -> str | None:
     """The rule that holds a journey back because of a score it relies on; None lets it go on.
 
-    Fails closed: a score without checks of this very night holds as well.
+    Fails closed: a score without checks of this very night holds as well, and what is told of its
+    inputs is no check of the score.
     """
     for score in sorted(journey.scores):
         try:
             rows = connection.execute(
                 f"select measure, holds_outreach and not is_passed from scores.{score}_checks "
-                "where as_of_date = ? order by measure",
+                "where as_of_date = ? and feature is null order by measure",
                 [as_of],
             ).fetchall()
         except duckdb.CatalogException:

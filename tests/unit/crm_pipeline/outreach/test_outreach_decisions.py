@@ -365,6 +365,16 @@ def test_scores_nobody_has_checked_tonight_hold_as_well(world: World) -> None:
     assert set(held.column("rule_id").to_pylist()) == {"score.churn.not_checked"}
 
 
+@pytest.mark.requirement("SCO-7", "QLT-2")
+def test_a_score_without_any_limit_holds_although_its_inputs_are_told(world: World) -> None:
+    world.say(world.sources, "granted")
+    check_score(world, "feature_psi", passed=True)
+    with open_warehouse(world.home.warehouse) as connection:
+        connection.execute("update scores.churn_checks set feature = 'x', holds_outreach = false")
+    held = world.decide(journey(scores=["churn"]))
+    assert set(held.column("rule_id").to_pylist()) == {"score.churn.not_checked"}
+
+
 def test_who_did_not_agree_is_told_so_also_on_a_night_that_is_held(world: World) -> None:
     world.say(world.sources[:1], "granted")
     assert outcomes(world.decide(journey(scores=["clv"]))) == {"held": 1, "no_consent": 3}
