@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Comparison", "compare", "log_loss"]
+__all__ = ["Comparison", "compare"]
 
 Floats = NDArray[np.float64]
 Measure = Callable[[Floats, Floats], float]
@@ -57,10 +57,3 @@ def compare(
     before, after = measure(spent, first), measure(spent, second)
     scale = float(np.sqrt(size / len(spent))) if len(spent) else 0.0
     return Comparison(before, after, after - before, float(np.std(differences)) * scale)
-
-
-def log_loss(outcome: ArrayLike, probability: ArrayLike) -> float:
-    """Mean −ln of the probability given to what happened; low is good (Good 1952)."""
-    actual = np.asarray(outcome, dtype=np.float64)
-    expected = np.clip(np.asarray(probability, dtype=np.float64), 1e-6, 1 - 1e-6)
-    return float(-np.mean(np.where(actual == 1, np.log(expected), np.log1p(-expected))))

@@ -32,8 +32,7 @@ from ml.churn import (
 from ml.churn.backtest import backtest_churn
 from ml.clv import CLV_FEATURES, CLV_MODEL_KIND, ClvModel, ClvModelConfig
 from ml.clv.backtest import backtest_clv
-from ml.comparison import log_loss
-from ml.metrics import normalized_gini
+from ml.metrics import log_loss, normalized_gini
 
 CLV_HORIZON_DAYS = 365
 
