@@ -114,7 +114,7 @@ def judge(
     are asked about the customers of the backtest, whose outcome the challenger's recipe did not
     know, and it stays out where it is worse than the champion by more than one bootstrap deviation.
     The champion may have seen a part of that outcome, so that a doubt is decided for it. One that
-    is older than its own gate allows is replaced all the same.
+    would be older than its own gate allows before the next training day is replaced all the same.
     """
     before = champion.version_in_force if champion else None
     found: dict[str, Any] = {
@@ -152,7 +152,7 @@ def judge(
     if not compared.is_worse(high_is_good=recipe.high_is_good):
         return ModelDecision(**(found | in_force), verdict="promoted", reason=told)
     if _is_too_old(champion, trained_until, gates):
-        reason = f"{told}; the champion is older than its gate allows"
+        reason = f"{told}; the champion grows older than its gate allows"
         return ModelDecision(**(found | in_force), verdict="promoted", reason=reason)
     return ModelDecision(**found, verdict="kept", reason=told)
 
@@ -190,7 +190,9 @@ def _compare_with_champion(
 def _is_too_old(
     champion: ModelDecision | None, trained_until: dt.date, gates: Sequence[ScoreGate]
 ) -> bool:
+    """Whether the champion would pass the limit of its age before the next training day."""
     if champion is None or champion.in_force_trained_until is None:
         return False
-    age = (trained_until - champion.in_force_trained_until).days
+    next_month = (trained_until + dt.timedelta(days=32)).replace(day=1)
+    age = (next_month - dt.timedelta(days=1) - champion.in_force_trained_until).days
     return any(gate.measure == "model_age_days" and not gate.allows(age) for gate in gates)
