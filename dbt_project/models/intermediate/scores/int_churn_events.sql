@@ -66,26 +66,57 @@ complaints as (
 
 ),
 
-counted_stock as (
+-- The newest count of a day in each place. Places are counted on different days: what one of them tells of its day
+-- says nothing about the others, so each count is told as what it changed.
+counted_places as (
+
+    select
+        channel,
+        sku,
+        location_id,
+        business_date,
+        greatest(quantity_on_hand, 0) as quantity_on_hand,
+        row_number() over (
+            partition by channel, sku, location_id, business_date order by counted_at desc
+        ) as count_place
+    from stock_levels
+    where quantity_on_hand is not null
+
+),
+
+place_changes as (
 
     select
         sku,
         business_date,
-        sum(quantity_on_hand) as quantity_on_hand
-    from stock_levels
+        quantity_on_hand - coalesce(
+            lag(quantity_on_hand) over (partition by channel, sku, location_id order by business_date), 0
+        ) as change_quantity
+    from counted_places
+    where count_place = 1
+
+),
+
+stock_changes as (
+
+    select
+        sku,
+        business_date,
+        sum(change_quantity) as change_quantity
+    from place_changes
     group by sku, business_date
 
 ),
 
--- A count holds until the next one.
+-- A count holds until the next one of its place.
 stock_spans as (
 
     select
         sku,
         business_date as from_date,
         lead(business_date) over (partition by sku order by business_date) as until_date,
-        quantity_on_hand
-    from counted_stock
+        sum(change_quantity) over (partition by sku order by business_date) as quantity_on_hand
+    from stock_changes
 
 ),
 
