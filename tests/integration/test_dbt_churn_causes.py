@@ -138,12 +138,14 @@ def test_a_cause_is_told_of_whoever_stayed_away_after_it_and_of_nobody_else(
 
 def test_the_words_tell_how_late_and_when_it_was_known(warehouse: Path) -> None:
     late = causes(warehouse)["a5", "late_delivery"]
-    assert late["evidence_en"] == "the parcel came 3 days after the promised one"
-    assert late["evidence_zh"] == "包裹比承诺晚到3天"
+    assert late["evidence_en"] == "parcel 3 day(s) later than promised"
+    assert late["evidence_zh"] == "包裹比承诺晚3天"
     assert late["happened_on"] == dt.date(2024, 1, 14)
     assert late["days_before_silence"] == (dt.date(2024, 1, 10) - late["happened_on"]).days + 41
     waiting = causes(warehouse)["waiting", "late_delivery"]
-    assert waiting["evidence_en"] == "the parcel came 84 days after the promised one"
+    # It has not come yet: the words must not say that it has.
+    assert waiting["evidence_en"] == "parcel 84 day(s) later than promised"
+    assert waiting["evidence_zh"] == "包裹比承诺晚84天"
 
 
 def test_the_fact_with_the_larger_lift_comes_first_and_an_unmeasured_one_last(
