@@ -94,4 +94,4 @@ def test_everybody_gets_a_list_of_things_to_be_had_and_not_owned(warehouse: Path
     assert reasons == {"popular"}
     listed = [row["recommendation_rank"] for row in rows if row["customer_id"] == "c-shop-a1"]
     assert sorted(listed) == list(range(1, 11))
-    assert {row["reason_zh"] for row in rows} <= {"购买过同类商品的客户也买了它", "热销商品"}
+    assert {row["reason_zh"] for row in rows} <= {"买过相同商品的客户也买了它", "热销商品"}
