@@ -81,6 +81,7 @@ def single_customers() -> list[dict[str, Any]]:
     return [
         *bought("steady", "BOOK", 65, 45, 15, 5),  # gaps 20, 30, 10
         *bought("late", "BOOK", 50, 40, 30),  # gaps 10, 10: due 20 days ago
+        *bought("over", "BOOK", 94, 92, 90),  # gaps 2, 2: the span of the next order is long over
         *bought("due_today", "BOOK", 60, 40, 20),
         *bought("gone", "BOOK", 400, 390, 380),
         *bought("twice", "BOOK", 40, 12),
@@ -230,6 +231,9 @@ def test_an_overdue_customer_is_expected_any_day_and_a_lapsed_one_no_more(wareho
     gone = customers["gone"]
     assert (gone["next_order_status"], gone["expected_date_of_next_order"]) == ("lapsed", None)
     assert gone["next_order_until_date"] is None
+    silent = customers["over"]
+    assert silent["next_order_status"] == "overdue"
+    assert (silent["next_order_from_date"], silent["next_order_until_date"]) == (None, None)
     dates = [row["expected_date_of_next_order"] for row in customers.values()]
     assert min(date for date in dates if date) == tomorrow
 

@@ -120,6 +120,15 @@ dated as (
 
 ),
 
+spanned as (
+
+    select
+        *,
+        greatest({{ add_days('last_order_date', 'until_days') }}, due_date) as until_date
+    from dated
+
+),
+
 final as (
 
     select
@@ -140,13 +149,13 @@ final as (
         due_date <= {{ as_of() }} as is_overdue,
         greatest({{ days_between('due_date', as_of_plus(1)) }}, 0) as overdue_days,
         case when not is_lapsed then greatest(due_date, {{ as_of_plus(1) }}) end as expected_date_of_next_order,
-        case when not is_lapsed then greatest({{ add_days('last_order_date', 'from_days') }}, {{ as_of_plus(1) }}) end
-            as next_order_from_date,
+        -- A span that is over says nothing: cut to one day it would promise four of five for tomorrow.
         case
-            when not is_lapsed
-                then greatest({{ add_days('last_order_date', 'until_days') }}, due_date, {{ as_of_plus(1) }})
-        end as next_order_until_date
-    from dated
+            when not is_lapsed and until_date > {{ as_of() }}
+                then greatest({{ add_days('last_order_date', 'from_days') }}, {{ as_of_plus(1) }})
+        end as next_order_from_date,
+        case when not is_lapsed and until_date > {{ as_of() }} then until_date end as next_order_until_date
+    from spanned
 
 )
 
