@@ -35,6 +35,11 @@ def shop() -> list[Delivery]:
     products = [{"sku": f"{taste}{number}", "product_name": f"{taste} {number}",
                  "category_name": taste, "replenish_days": 0}
                 for taste in ("GARDEN", "COOK") for number in range(10)]  # fmt: skip
+    # The catalogue is silent about soap, and nobody comes back for it before June.
+    products.append({"sku": "SOAP", "product_name": "Soap", "category_name": "BATH"})
+    for day in (CUTOFF - dt.timedelta(days=40), CUTOFF + dt.timedelta(days=10)):
+        lines += [order_line(f"s{number}-{day}", f"{day} 02:00", source_customer_id=f"a{number}",
+                             sku="SOAP") for number in range(0, 60)]  # fmt: skip
     stock = [{"sku": "COOK0", "location_id": "w", "counted_at": "2024-06-29 10:00",
               "quantity_on_hand": "0", "quantity_reserved": "0"}]  # fmt: skip
     visitor = [{"source_customer_id": "visitor", "registered_at": "2024-01-01 02:00"}]

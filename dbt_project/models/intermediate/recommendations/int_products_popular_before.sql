@@ -1,4 +1,6 @@
-{{ recommendations_at(as_of_plus(-(var('recommendation_quality_days') | int)), only_popular=true) }}
+{{ recommendations_at(
+    as_of_plus(-(var('recommendation_quality_days') | int)), ref('int_product_lives_before'), only_popular=true
+) }}
 
 select
     customer_id,

@@ -1,4 +1,6 @@
-{{ recommendations_at(as_of_plus(-(var('recommendation_quality_days') | int)), only_popular=false) }}
+{{ recommendations_at(
+    as_of_plus(-(var('recommendation_quality_days') | int)), ref('int_product_lives_before'), only_popular=false
+) }}
 
 select
     customer_id,

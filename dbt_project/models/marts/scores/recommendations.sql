@@ -1,4 +1,4 @@
-{{ recommendations_at(as_of()) }},
+{{ recommendations_at(as_of(), ref('int_product_lives')) }},
 
 products as (select * from {{ ref('dim_products') }}),
 
