@@ -23,6 +23,8 @@ accounts_seen as (
         min(business_date) as first_seen_date,
         max(business_date) as last_seen_date
     from touches
+    -- A record may tell a day that is still to come, such as the day a newcomer will have joined.
+    where business_date <= {{ as_of() }}
     group by channel, source_customer_id
 
 )

@@ -14,4 +14,6 @@ touches as (
 
 )
 
-select * from touches
+select *
+from touches
+where business_date <= {{ as_of() }}
