@@ -126,10 +126,16 @@ unwanted as (
 
     union distinct
 
+    -- Who bought it again after giving it back had nothing against the product.
     select
-        customer_id,
-        sku
+        product_returns.customer_id,
+        product_returns.sku
     from product_returns
+    left join purchases
+        on
+            product_returns.customer_id = purchases.customer_id
+            and product_returns.sku = purchases.sku
+    where purchases.last_date is null or product_returns.business_date >= purchases.last_date
 
 ),
 

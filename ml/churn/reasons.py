@@ -54,7 +54,8 @@ _INPUTS_OF = {
 CHURN_REASONS = tuple(_INPUTS_OF)
 
 # What must be so before a reason is told: a score may rise for a customer without any parcel, but
-# "late parcels" would be a lie. An absent number does not contradict.
+# "late parcels" would be a lie. An absent number does not contradict. Reasons that are not here say
+# "less than others", which the push itself measures.
 _IS_SO: dict[str, Callable[[Matrix], NDArray[np.bool_]]] = {
     "long_silence": lambda inputs: ~(column_of(inputs, "silence_ratio") <= 1),
     "single_purchase": lambda inputs: ~(column_of(inputs, "order_count") > 1),

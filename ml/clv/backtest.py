@@ -79,7 +79,8 @@ def backtest_clv(
     rfm = score_rfm(test).to_numpy()
     factor = _season_factor(model, panel[dates < day], test, labels, day, predicted)
     low, high = (scored[f"predicted_clv_{side}"].to_numpy() for side in ("low", "high"))
-    margin = gini_gate_margin(actual, {**rivals, "champion": predicted}, "champion", config)
+    # Unrounded as the others are, so that a champion that is the best rule of thumb equals it.
+    margin = gini_gate_margin(actual, rivals, model.champion, config)
     never = 1 - model.pair_outlook(test, horizon_days).buying
     rank = measure_amounts(actual, rfm)
     season = measure_amounts(actual, predicted * factor)

@@ -11,6 +11,7 @@ from ml.clv.buy_till_you_die import Outlook
 from ml.clv.config import ClvModelConfig
 from ml.clv.features import Matrix, column_of
 from ml.clv.likelihood import Floats
+from ml.comparison import compare
 from ml.metrics import measure_amounts, normalized_gini
 
 __all__ = [
@@ -92,18 +93,17 @@ def gini_gate_margin(
     """
     ginis = {base: normalized_gini(actual, predictions[base]) for base in BASELINES}
     best = max(BASELINES, key=lambda base: ginis[base])
-    difference = normalized_gini(actual, predictions[name]) - ginis[best]
     if name == best:
         return 0.0
-    rng = np.random.default_rng(config.seed)
-    differences = []
-    for _ in range(config.bootstrap_count):
-        rows = rng.integers(0, len(actual), len(actual))
-        differences.append(
-            normalized_gini(actual[rows], predictions[name][rows])
-            - normalized_gini(actual[rows], predictions[best][rows])
-        )
-    return float(difference + np.std(differences, ddof=1))
+    compared = compare(
+        actual,
+        predictions[best],
+        predictions[name],
+        normalized_gini,
+        round_count=config.bootstrap_count,
+        seed=config.seed,
+    )
+    return compared.difference + compared.deviation
 
 
 def decile_calibration_error(actual: Floats, predicted: Floats) -> float:

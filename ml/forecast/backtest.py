@@ -53,7 +53,14 @@ def backtest_series(values: Floats, config: ForecastConfig | None = None) -> Bac
     for name, method in METHODS.items():
         made = [method(_history(values, day, config), config) for day in origins]
         errors[name] = actual - np.clip(np.array(made), 0, None)
-    mase = {name: float(np.mean(_mean_abs(error) / scales)) for name, error in errors.items()}
+    # A history that never changed measures no error: its day judges nobody, unless all are so.
+    judges = scales > 0
+    if not judges.any():
+        judges, scales = ~judges, np.ones_like(scales)
+    mase = {
+        name: float(np.mean(_mean_abs(error)[judges] / scales[judges]))
+        for name, error in errors.items()
+    }
     sold = max(float(np.abs(actual).sum()), np.finfo(float).tiny)
     wape = {name: float(np.abs(error).sum() / sold) for name, error in errors.items()}
     champion = min(METHODS, key=lambda name: round(mase[name], 6))  # of equals the first
@@ -95,7 +102,7 @@ def _history(values: Floats, day: int, config: ForecastConfig) -> Floats:
 
 def _scale(history: Floats, config: ForecastConfig) -> float:
     steps = np.abs(history[config.season_days :] - history[: -config.season_days])
-    return max(float(steps.mean()), np.finfo(float).eps)
+    return float(steps.mean())
 
 
 def _mean_abs(errors: Floats) -> Floats:

@@ -4,7 +4,7 @@ Add here: how a version is kept and found.
 Not here: what stands in its folder (``ml.artifacts``), which version is in use (``promotion``).
 
 Beside each folder lies ``<version>.json``: what the version was trained on, how it did in its
-backtest, and how its inputs were distributed then. Nothing is ever overwritten.
+backtest, and how its inputs were distributed then. A folder is never overwritten.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ModelRecord:
 
 
 def keep_version(home: CrmHome, artifact: ModelArtifact, record: ModelRecord) -> None:
-    """Writes a version and then its record; a version that was kept before stays as it is.
+    """Writes a version and then its record, which is renewed when the version was kept before.
 
     A folder without a record is what a crash has left, and one of other content is damaged: both
     are moved out of the way.

@@ -44,6 +44,7 @@ from ml.artifacts import ModelArtifact
 from ml.backtest import Backtest
 from ml.churn import label_churned
 from ml.clv import ClvModel
+from ml.clv.summary import BTYD_FEATURES
 from ml.drift import Reference
 from ml.errors import MlError, NotEnoughDataError
 from ml.metrics import measure_classification
@@ -128,7 +129,6 @@ def score_night(
     """
     decision, training = _find_model_in_force(connection, home, ledger, recipe, gates, day)
     record, score, note = _open(home, recipe, decision)
-    figures: dict[str, float] = dict(record.backtest) if record else {}
     rows_before = _count_rows(connection, recipe.table)
     constants: Columns = {
         "as_of_date": day.as_of,
@@ -146,13 +146,15 @@ def score_night(
             constants={**constants, "model_version": record.version},
         )
     elif recipe.name == "churn":
-        by_rule = _score_churn_simply(connection, home, ledger, recipe, day)
+        by_rule = _score_churn_simply(connection, recipe, day)
         if isinstance(by_rule, str):
             note = f"{note}; {by_rule}"
         else:
-            rows, figures, version = by_rule
-            count = _write_simple(connection, recipe, rows, {**constants, "model_version": version})
+            rows, record = by_rule
+            columns = {**constants, "model_version": record.version}
+            count = _write_simple(connection, recipe, rows, columns)
             note = f"scored by BG/NBD: {note}"
+    figures = dict(record.backtest) if record else {}
     sample = read_sample(connection, recipe, day.today)
     checks = check_scores(
         connection, home, ledger, recipe, gates, record, figures, sample, as_of=day.as_of
@@ -203,7 +205,7 @@ def _find_model_in_force(
     """The decision that holds on a day, made now where the training data asks for it."""
     until = day.trained_until
     query = _draw(connection, day.training, MAX_TRAINING_ROWS)
-    key = _hash_training(connection, query, recipe)
+    key = _hash_training(connection, query, recipe, gates)
     known = last_decision(home, ledger, recipe.name, until=until)
     if known is not None and known.as_of_date == until:
         in_force = known.version_in_force
@@ -269,7 +271,8 @@ def _train(
     artifact = recipe.train(panel, until)
     backtest = _or_none(lambda: recipe.look_back(panel))
     newest = panel[pd.to_datetime(panel["cutoff_date"]) == _newest_cutoff(panel)]
-    matrix = to_matrix(newest.head(SAMPLE_ROWS), recipe.features)
+    # By id, which is a hash: the same and a fair draw, whatever order rows are stored in.
+    matrix = to_matrix(newest.sort_values("customer_id").head(SAMPLE_ROWS), recipe.features)
     scores = np.asarray(recipe.score(artifact)(matrix)[recipe.headline], dtype=np.float64)
     record = ModelRecord(
         name=recipe.name,
@@ -318,26 +321,38 @@ def _is_readable(home: CrmHome, recipe: Recipe, version: str) -> bool:
 
 
 def _score_churn_simply(
-    connection: duckdb.DuckDBPyConnection,
-    home: CrmHome,
-    ledger: sa.Engine,
-    churn: Recipe,
-    day: Day,
-) -> tuple[pd.DataFrame, dict[str, float], str] | str:
-    """Silence by BG/NBD with its own look back, for a base too small for trees; or why not."""
-    query = _draw(connection, day.training, MAX_TRAINING_ROWS)
-    panel = connection.sql(query).df()
+    connection: duckdb.DuckDBPyConnection, churn: Recipe, day: Day
+) -> tuple[pd.DataFrame, ModelRecord] | str:
+    """Silence by BG/NBD with its own look back, where no trees may score; or why not.
+
+    It is fitted anew each night and kept nowhere; its record lives for the checks of the night.
+    """
+    panel = connection.sql(_draw(connection, day.training, MAX_TRAINING_ROWS)).df()
+    wanted = ", ".join(("customer_id", *BTYD_FEATURES))
     try:
         newest = panel[pd.to_datetime(panel["cutoff_date"]) == _newest_cutoff(panel)]
         if newest.empty:
             raise NotEnoughDataError("no customer had ordered by the first cut-off", remedy="wait")
         model = ClvModel().fit(newest, as_of=day.trained_until)
-        rows = model.predict_churn(connection.sql(day.today).df(), churn.horizon_days)
+        rows = model.predict_churn(
+            connection.sql(f"select {wanted} from ({day.today})").df(), churn.horizon_days
+        )
+        then = model.predict_churn(newest, churn.horizon_days)["churn_probability"]
     except MlError as error:
         return error.what
-    figures = _or_none(lambda: _look_back_simply(panel, churn.horizon_days)) or {}
-    version = f"{BY_BG_NBD}-{model.to_artifact(code_version=CODE_VERSION).version}"
-    return rows, figures, version
+    artifact = model.to_artifact(code_version=CODE_VERSION)
+    record = ModelRecord(
+        name=churn.name,
+        version=f"{BY_BG_NBD}-{artifact.version}",
+        training_key="",
+        trained_until=day.trained_until.isoformat(),
+        training_data_sha256=artifact.training_data_sha256,
+        code_version=artifact.code_version,
+        metrics=dict(artifact.metrics),
+        backtest=_or_none(lambda: _look_back_simply(panel, churn.horizon_days)) or {},
+        score_reference=asdict(Reference.of(then)),
+    )
+    return rows, record
 
 
 def _look_back_simply(panel: pd.DataFrame, horizon_days: int) -> dict[str, float]:
@@ -355,7 +370,7 @@ def _look_back_simply(panel: pd.DataFrame, horizon_days: int) -> dict[str, float
 def _write_simple(
     connection: duckdb.DuckDBPyConnection, recipe: Recipe, rows: pd.DataFrame, constants: Columns
 ) -> int:
-    """Scores of a base that is small enough to be one table; BG/NBD names no reasons."""
+    """Scores as one table, two columns wide; BG/NBD names no reasons."""
     nobody = dict.fromkeys(("reason_1", "reason_2", "reason_3"))
     frame = rows[["customer_id", "churn_probability"]].assign(**nobody, **constants)
     table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -370,8 +385,13 @@ def _draw(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> str:
     return f"{query} and {_BUCKET} < {int(_BUCKETS * rows / count)}"
 
 
-def _hash_training(connection: duckdb.DuckDBPyConnection, query: str, recipe: Recipe) -> str:
-    """Hash of all a training depends on; the order of rows does not count."""
+def _hash_training(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    recipe: Recipe,
+    gates: tuple[ScoreGate, ...],
+) -> str:
+    """Hash of all a training and its verdict depend on; the order of rows does not count."""
     rows = connection.sql(
         f"select count(*), sum(cast(hash(panel) as hugeint)), bit_xor(hash(panel)) "
         f"from ({query}) as panel"
@@ -382,6 +402,7 @@ def _hash_training(connection: duckdb.DuckDBPyConnection, query: str, recipe: Re
         recipe.kind,
         list(recipe.features),
         repr(recipe.settings),
+        repr(gates),
         CODE_VERSION,
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]

@@ -43,7 +43,7 @@ told as (
     from categories
     cross join every_other
     left join lives on categories.category_name = lives.series
-    left join rules on lower(categories.category_name) = rules.category_name
+    left join rules on lower(categories.category_name) = lower(rules.category_name)
 
 ),
 

@@ -120,6 +120,17 @@ stock_spans as (
 
 ),
 
+-- The ERP counts under its own numbers; a product listed with one is looked up by it.
+erp_skus as (
+
+    select
+        sku,
+        max(erp_sku) as erp_sku
+    from {{ ref('stg_products') }}
+    group by sku
+
+),
+
 misses as (
 
     select
@@ -127,9 +138,10 @@ misses as (
         product_days.source_customer_id,
         product_days.business_date
     from product_days
+    left join erp_skus on product_days.sku = erp_skus.sku
     inner join stock_spans
         on
-            product_days.sku = stock_spans.sku
+            coalesce(erp_skus.erp_sku, product_days.sku) = stock_spans.sku
             and product_days.business_date >= stock_spans.from_date
             and product_days.business_date < coalesce(stock_spans.until_date, {{ as_of_plus(1) }})
     where stock_spans.quantity_on_hand <= 0
@@ -202,11 +214,12 @@ dearer as (
         on
             sold.channel = orders.channel
             and sold.order_id = orders.order_id
+    -- Day by day: a range of days alone would pair every line with two years of prices.
+    cross join {{ whole_numbers(1, var('cause_window_days')) }}
     inner join sold_prices
         on
             sold.sku = sold_prices.sku
-            and sold.business_date < sold_prices.business_date
-            and {{ add_days('sold.business_date', var('cause_window_days')) }} >= sold_prices.business_date
+            and sold_prices.business_date = {{ add_days('sold.business_date', 'whole_numbers.number') }}
             and 100 * sold.gross_exact_amount / sold.quantity * (1 + {{ var('price_rise_pct') }} / 100.0)
             <= 100 * sold_prices.unit_price_amount
 

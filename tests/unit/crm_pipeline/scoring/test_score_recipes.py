@@ -80,7 +80,10 @@ def test_a_shop_too_small_for_trees_is_scored_by_bg_nbd_with_its_own_look_back(
     tmp_path: Path,
 ) -> None:
     panel = columns_first(build_panel(150))
-    _, night, rows = score(tmp_path, panel, make_churn_recipe(QUICK), CALIBRATION)
+    drift = gate("score_psi", score="churn", at_most=0.25)
+    age = gate("model_age_days", score="churn", at_most=100)
+    _, night, rows = score(tmp_path, panel, make_churn_recipe(QUICK), (*CALIBRATION, drift, age))
+    assert night.held_by == [], "a small shop may act on what is known of its scores"
     assert night.decision.verdict == "not_trained"
     assert night.note is not None and night.note.startswith("scored by BG/NBD: churn: 150 ")
     assert len(rows) == 150 and all(0 <= row[2] <= 1 for row in rows)
