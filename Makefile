@@ -68,7 +68,7 @@ check: setup ## Lint, types, SQL style, rules and YAML, dbt parse, definitions, 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --config dbt_project/.sqlfluff --disable-progress-bar --processes 2 \
+	$(BIN)/sqlfluff lint --config dbt_project/.sqlfluff --disable-progress-bar \
 		dbt_project/models dbt_project/tests
 	$(BIN)/crm check
 	$(BIN)/python -m crm_pipeline.lib.docs --check
