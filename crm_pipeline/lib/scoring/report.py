@@ -12,6 +12,7 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.reporting.labels import LANGUAGES
 from crm_pipeline.lib.reporting.model_report import HealthCheck, ModelReport, write_model_reports
 from crm_pipeline.lib.scoring.health import FEATURE_PSI, FEATURE_PSI_LIMIT
+from crm_pipeline.lib.scoring.promotion import ModelDecision
 from crm_pipeline.lib.scoring.recipe import Recipe
 from crm_pipeline.lib.scoring.scores import NightScores, Training
 
@@ -31,6 +32,28 @@ def write_training_reports(home: CrmHome, recipe: Recipe, night: NightScores) ->
     return [page for page in pages if page.exists()]
 
 
+VERDICTS_ZH = {
+    "first": "首个版本：此前没有可比较的版本",
+    "promoted": "已启用",
+    "kept": "沿用原版本",
+    "refused": "未通过界限",
+    "not_trained": "未能训练",
+}
+
+
+def explain(decision: ModelDecision) -> tuple[str, str]:
+    """Why a version is in use or not, in Chinese and English."""
+    chinese = VERDICTS_ZH[decision.verdict]
+    if decision.challenger_value is not None and decision.champion_value is not None:
+        chinese += (
+            f"：{decision.measure} 新版本 {decision.challenger_value:.4f}，"
+            f"原版本 {decision.champion_value:.4f}，一个标准差 {decision.deviation or 0:.4f}"
+        )
+    elif decision.verdict in ("refused", "not_trained"):
+        chinese += f"：{decision.reason}"
+    return chinese, f"{decision.verdict.replace('_', ' ')}: {decision.reason}"
+
+
 def describe(recipe: Recipe, night: NightScores, training: Training) -> ModelReport:
     """What the report of a training is made from; ``night`` is the one that trained it."""
     decision, record = night.decision, training.record
@@ -43,7 +66,7 @@ def describe(recipe: Recipe, night: NightScores, training: Training) -> ModelRep
         data_sha256=record.training_data_sha256,
         code_version=record.code_version,
         is_promoted=decision.version_in_force == record.version,
-        reasons=(f"{decision.verdict}: {decision.reason}",),
+        reasons=(explain(decision),),
         backtests=() if backtest is None else (backtest,),
         champion_version=decision.champion_version,
         training=record.metrics,

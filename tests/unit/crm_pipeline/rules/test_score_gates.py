@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from crm_pipeline.lib.errors import RuleError
-from crm_pipeline.lib.rules.score_gates import COLUMNS, FILE, load_score_gates, read_score_gates
+from crm_pipeline.lib.reporting.model_words import WORDS
+from crm_pipeline.lib.rules.score_gates import (
+    COLUMNS,
+    FILE,
+    MEASURES,
+    load_score_gates,
+    read_score_gates,
+)
 
 SEEDS = Path(__file__).parents[4] / "dbt_project" / "seeds"
 GOOD = "churn,auc,0.55,0.93,yes,yes,because"
@@ -23,6 +30,11 @@ def test_the_shipped_limits_have_no_problem_and_guard_what_the_mission_names() -
     for score, calibration in (("churn", "ece"), ("clv", "interval_coverage_pct")):
         held = {gate.measure for gate in load_score_gates(SEEDS, score) if gate.holds_outreach}
         assert {"score_psi", calibration, "score_age_days"} <= held
+
+
+def test_every_shipped_limit_has_a_name_in_the_reports() -> None:
+    measures = {gate.measure for score in MEASURES for gate in load_score_gates(SEEDS, score)}
+    assert {f"check_{measure}" for measure in measures} <= WORDS.keys()
 
 
 @pytest.mark.parametrize(

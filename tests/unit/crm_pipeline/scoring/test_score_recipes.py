@@ -71,7 +71,11 @@ def test_a_night_scores_everybody_with_reasons_and_leaves_a_report(tmp_path: Pat
     assert "long_silence" in reasons and reasons <= set(CHURN_REASONS)
     pages = write_training_reports(home, make_churn_recipe(QUICK), night)
     assert [page.suffixes[-2] for page in pages] == [".zh-CN", ".en"]
-    assert night.decision.version_in_force in pages[1].read_text(encoding="utf-8")
+    chinese, english = (page.read_text(encoding="utf-8") for page in pages)
+    assert str(night.decision.version_in_force) in english
+    assert "首个版本" in chinese and "first: there was none before" in english
+    for measure in ("realised_ece", "score_psi", "model_age_days"):
+        assert measure not in english.split("<footer")[0], "a check has a name people read"
 
 
 @pytest.mark.requirement("SCO-2")
