@@ -175,6 +175,7 @@ def _describe(report: ModelReport) -> Row:
         "code_version": report.code_version,
         "champion_version": report.champion_version,
         "cutoff_date": newest.cutoff_date if newest else None,
+        "judged_days": newest.horizon_days if newest else None,
         "customer_count": len(newest.customers) if newest else 0,
         "interval_pct": promised if promised is not None else report.interval_pct,
         "drift_limit": report.drift_limit,

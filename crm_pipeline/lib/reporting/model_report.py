@@ -209,9 +209,10 @@ class _Page:
         yield tag("p", tag("b", self.say("not_use")), self.say("not_use_text"))
         (about,) = self.figures["about"]
         if self.report.newest is not None:
-            before, after = WORDS["judged"][LANGUAGES.index(self.language)].split("{day}")
-            day = self.figure("about", about, "cutoff_date")
-            yield tag("p", before, day, after, class_="muted")
+            text = WORDS["judged"][LANGUAGES.index(self.language)]
+            before, between, after = re.split(r"\{day\}|\{days\}", text)
+            day, days = (self.figure("about", about, c) for c in ("cutoff_date", "judged_days"))
+            yield tag("p", before, day, between, days, after, class_="muted")
 
     def _checks(self, rows: Sequence[Row]) -> Iterator[Content]:
         yield self._note("checks_note")

@@ -54,9 +54,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "fails. It tells what goes together, not what causes what.",
     ),
     "judged": (
-        "以下图表均为事后检验：只用 {day} 及之前的数据做出预测，再与之后实际发生的情况对照。",
+        "以下图表均为事后检验：只用 {day} 及之前的数据做出预测，"
+        "再与之后 {days} 天内实际发生的情况对照。",
         "All charts look back honestly: predictions made with what was known on {day}, beside "
-        "what happened afterwards.",
+        "what happened in the {days} days after it.",
     ),
     "no_backtest": (
         "尚无检验结果：客户太少，或还没有一个预测期结束。",
