@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml.errors import InvalidDataError, MissingColumnsError
 
-__all__ = ["hash_rows", "refuse_duplicate_keys", "require_columns", "to_float_frame"]
+__all__ = ["hash_rows", "refuse_duplicate_keys", "require_columns", "to_float_frame", "to_matrix"]
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str], *, frame_name: str) -> None:
@@ -47,6 +47,14 @@ def to_float_frame(frame: pd.DataFrame, columns: Sequence[str], *, frame_name: s
         {column: _to_floats(frame[column], frame_name=frame_name) for column in columns},
         index=frame.index,
     )
+
+
+def to_matrix(
+    frame: pd.DataFrame, columns: Sequence[str], *, frame_name: str = "customer_features"
+) -> NDArray[np.float32]:
+    """Return ``columns`` as the float32 matrix trees read; null becomes NaN; else as above."""
+    numbers = to_float_frame(frame, columns, frame_name=frame_name)
+    return numbers.to_numpy(dtype=np.float32)
 
 
 def _to_floats(values: pd.Series, *, frame_name: str) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from ml.churn.features import (
 )
 from ml.churn.logistic import LogisticParameters
 from ml.churn.panel import TrainingPanel
+from ml.trees import grow_trees, list_tree_parameters
 
 __all__ = ["Blend"]
 
@@ -100,18 +101,9 @@ def _grow(
     rows: TrainingPanel, config: ChurnModelConfig, rounds: int, held_out: TrainingPanel | None
 ) -> xgb.Booster:
     matrix = _to_quantiles(rows, config)
+    judge = None if held_out is None else _to_quantiles(held_out, config, like=matrix)
     parameters = _list_parameters(config, rows.tree_features)
-    if held_out is None:
-        return xgb.train(parameters, matrix, num_boost_round=rounds)
-    trees = xgb.train(
-        parameters,
-        matrix,
-        num_boost_round=rounds,
-        evals=[(_to_quantiles(held_out, config, like=matrix), "held_out")],
-        early_stopping_rounds=config.early_stopping_rounds,
-        verbose_eval=False,
-    )
-    return trees[: trees.best_iteration + 1]
+    return grow_trees(parameters, matrix, config, rounds=rounds, held_out=judge)
 
 
 def _to_quantiles(
@@ -135,15 +127,6 @@ def _list_parameters(config: ChurnModelConfig, names: tuple[str, ...]) -> dict[s
     return {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
-        "tree_method": "hist",
-        "eta": config.learning_rate,
-        "max_depth": config.max_depth,
-        "min_child_weight": config.min_child_weight,
-        "subsample": config.row_share,
-        "colsample_bytree": config.column_share,
-        "lambda": config.l2_penalty,
         "monotone_constraints": {name: directions[name] for name in directions if name in names},
-        "seed": config.seed,
-        "nthread": config.n_threads,
-        "verbosity": 0,
+        **list_tree_parameters(config),
     }

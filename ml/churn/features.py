@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml import frames
 from ml.errors import InvalidDataError
 from ml.frames import require_columns, to_float_frame
+from ml.rhythm import active_share, silence_ratio
 
 __all__ = [
     "CHURN_FEATURES",
@@ -94,8 +96,7 @@ def to_matrix(features: pd.DataFrame) -> Matrix:
         MissingColumnsError: A column is absent.
         InvalidDataError: A column holds text or an infinite value.
     """
-    inputs = to_float_frame(features, CHURN_FEATURES, frame_name="customer_features")
-    return inputs.to_numpy(dtype=np.float32)
+    return frames.to_matrix(features, CHURN_FEATURES)
 
 
 def add_ratios(matrix: Matrix) -> Matrix:
@@ -111,13 +112,12 @@ def add_ratios(matrix: Matrix) -> Matrix:
         )
     inputs = np.empty((len(matrix), len(TREE_FEATURES)), dtype=np.float32)
     inputs[:, : len(CHURN_FEATURES)] = matrix
-    silence, usual_gap = (
-        np.maximum(column_of(matrix, name), 0)
-        for name in ("days_since_last_order", "average_days_between_orders")
+    inputs[:, _PLACES["silence_ratio"]] = silence_ratio(
+        column_of(matrix, "days_since_last_order"),
+        column_of(matrix, "average_days_between_orders"),
     )
-    inputs[:, _PLACES["silence_ratio"]] = (silence + 1) / (usual_gap + 1)
-    inputs[:, _PLACES["active_share"]] = column_of(matrix, "recency_days") / (
-        column_of(matrix, "tenure_days") + 1
+    inputs[:, _PLACES["active_share"]] = active_share(
+        column_of(matrix, "recency_days"), column_of(matrix, "tenure_days")
     )
     return inputs
 

@@ -22,6 +22,7 @@ from ml.clv.config import ClvModelConfig
 from ml.clv.features import CLV_FEATURES, RATIOS, Matrix, add_ratios
 from ml.clv.likelihood import Floats
 from ml.clv.panel import Snapshot
+from ml.trees import grow_trees, list_tree_parameters
 
 __all__ = ["PART_NAMES", "TREE_INPUTS", "SpendTrees"]
 
@@ -173,17 +174,10 @@ def _grow(
     held_out: _Rows | None,
 ) -> xgb.Booster:
     matrix = _to_matrix(rows, config)
-    if held_out is None or not len(held_out.target):
-        return xgb.train(parameters, matrix, num_boost_round=rounds)
-    trees = xgb.train(
-        parameters,
-        matrix,
-        num_boost_round=rounds,
-        evals=[(_to_matrix(held_out, config, like=matrix), "held_out")],
-        early_stopping_rounds=config.early_stopping_rounds,
-        verbose_eval=False,
-    )
-    return trees[: trees.best_iteration + 1]
+    judge = None
+    if held_out is not None and len(held_out.target):
+        judge = _to_matrix(held_out, config, like=matrix)
+    return grow_trees(parameters, matrix, config, rounds=rounds, held_out=judge)
 
 
 def _to_matrix(
@@ -207,14 +201,5 @@ def _list_parameters(name: str, config: ClvModelConfig) -> dict[str, Any]:
     }
     return {
         **goals[name],
-        "tree_method": "hist",
-        "eta": config.learning_rate,
-        "max_depth": config.max_depth,
-        "min_child_weight": config.min_child_weight,
-        "subsample": config.row_share,
-        "colsample_bytree": config.column_share,
-        "lambda": config.l2_penalty,
-        "seed": config.seed,
-        "nthread": config.n_threads,
-        "verbosity": 0,
+        **list_tree_parameters(config),
     }

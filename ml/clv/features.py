@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.frames import to_float_frame
+from ml import frames
+from ml.rhythm import active_share, silence_ratio
 
 __all__ = ["CLV_FEATURES", "add_ratios", "column_of", "to_matrix"]
 
@@ -42,8 +43,7 @@ Floats = NDArray[np.float64]
 
 def to_matrix(features: pd.DataFrame) -> Matrix:
     """Return ``CLV_FEATURES`` as the float32 matrix the model scores; null becomes NaN."""
-    numbers = to_float_frame(features, CLV_FEATURES, frame_name="customer_features")
-    return numbers.to_numpy(dtype=np.float32)
+    return frames.to_matrix(features, CLV_FEATURES)
 
 
 def column_of(matrix: Matrix, name: str) -> Floats:
@@ -53,7 +53,13 @@ def column_of(matrix: Matrix, name: str) -> Floats:
 
 def add_ratios(matrix: Matrix) -> list[Floats]:
     """``RATIOS``: silence against the customer's own gap, and the active share of the tenure."""
-    silence = np.maximum(column_of(matrix, "days_since_last_order"), 0)
-    gap = np.maximum(column_of(matrix, "average_days_between_orders"), 0)
-    tenure = np.maximum(column_of(matrix, "tenure_days"), 0)
-    return [(silence + 1) / (gap + 1), column_of(matrix, "recency_days") / (tenure + 1)]
+    silence, gap, recency, tenure = (
+        column_of(matrix, name)
+        for name in (
+            "days_since_last_order",
+            "average_days_between_orders",
+            "recency_days",
+            "tenure_days",
+        )
+    )
+    return [silence_ratio(silence, gap), active_share(recency, np.maximum(tenure, 0))]

@@ -91,10 +91,3 @@ def newest_labelled_cutoff(panel: pd.DataFrame) -> pd.Timestamp:
             "no cut-off has a known outcome yet", remedy="wait until a horizon is over"
         )
     return pd.to_datetime(labelled["cutoff_date"]).max()
-
-
-def to_matrix(frame: pd.DataFrame, features: tuple[str, ...]) -> Matrix:
-    """Columns of a panel as models read them; null becomes NaN."""
-    return np.column_stack(
-        [frame[name].astype("Float64").to_numpy(np.float32, na_value=np.nan) for name in features]
-    )

@@ -16,7 +16,6 @@ from crm_pipeline.lib.scoring.recipe import (
     Floats,
     Recipe,
     newest_labelled_cutoff,
-    to_matrix,
 )
 from crm_pipeline.lib.scoring.stream import Matrix, Scorer, name_positions
 from ml.artifacts import ModelArtifact
@@ -32,6 +31,7 @@ from ml.churn import (
 from ml.churn.backtest import backtest_churn
 from ml.clv import CLV_FEATURES, CLV_MODEL_KIND, ClvModel, ClvModelConfig
 from ml.clv.backtest import backtest_clv
+from ml.frames import to_matrix
 from ml.metrics import log_loss, normalized_gini
 
 CLV_HORIZON_DAYS = 365

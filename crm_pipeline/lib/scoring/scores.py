@@ -30,7 +30,6 @@ from crm_pipeline.lib.scoring.recipe import (
     Columns,
     Recipe,
     newest_labelled_cutoff,
-    to_matrix,
 )
 from crm_pipeline.lib.scoring.registry import (
     ModelRecord,
@@ -47,6 +46,7 @@ from ml.clv import ClvModel
 from ml.clv.summary import BTYD_FEATURES
 from ml.drift import Reference
 from ml.errors import MlError, NotEnoughDataError
+from ml.frames import to_matrix
 from ml.metrics import measure_classification
 
 _Found = TypeVar("_Found")
@@ -272,7 +272,11 @@ def _train(
     backtest = _or_none(lambda: recipe.look_back(panel))
     newest = panel[pd.to_datetime(panel["cutoff_date"]) == _newest_cutoff(panel)]
     # By id, which is a hash: the same and a fair draw, whatever order rows are stored in.
-    matrix = to_matrix(newest.sort_values("customer_id").head(SAMPLE_ROWS), recipe.features)
+    matrix = to_matrix(
+        newest.sort_values("customer_id").head(SAMPLE_ROWS),
+        recipe.features,
+        frame_name="customer_features",
+    )
     scores = np.asarray(recipe.score(artifact)(matrix)[recipe.headline], dtype=np.float64)
     record = ModelRecord(
         name=recipe.name,
