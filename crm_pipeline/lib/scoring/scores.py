@@ -272,11 +272,7 @@ def _train(
     backtest = _or_none(lambda: recipe.look_back(panel))
     newest = panel[pd.to_datetime(panel["cutoff_date"]) == _newest_cutoff(panel)]
     # By id, which is a hash: the same and a fair draw, whatever order rows are stored in.
-    matrix = to_matrix(
-        newest.sort_values("customer_id").head(SAMPLE_ROWS),
-        recipe.features,
-        frame_name="customer_features",
-    )
+    matrix = to_matrix(newest.sort_values("customer_id").head(SAMPLE_ROWS), recipe.features)
     scores = np.asarray(recipe.score(artifact)(matrix)[recipe.headline], dtype=np.float64)
     record = ModelRecord(
         name=recipe.name,
