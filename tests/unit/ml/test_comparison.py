@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml.comparison import compare
+from ml.comparison import Comparison, compare
 from ml.metrics import log_loss, normalized_gini
 
 RNG = np.random.default_rng(11)
@@ -31,3 +31,14 @@ def test_the_deviation_shrinks_with_the_base_although_draws_are_bounded() -> Non
     whole = compare(LEFT, CHANCE, CHANCE[::-1], log_loss)
     assert many.deviation == pytest.approx(whole.deviation, rel=0.3)
     assert compare(LEFT, CHANCE, CHANCE[::-1], log_loss) == whole
+
+
+@pytest.mark.requirement("SCO-7")
+def test_worse_begins_one_deviation_below_and_on_the_side_that_is_bad() -> None:
+    better, equal, doubt, worse = (
+        Comparison(0.5, 0.5 + d, d, 0.01) for d in (0.02, 0, -0.01, -0.011)
+    )
+    assert [one.is_worse(high_is_good=True) for one in (better, equal, doubt, worse)] == [
+        False, False, False, True
+    ]  # fmt: skip
+    assert better.is_worse(high_is_good=False) and not worse.is_worse(high_is_good=False)
