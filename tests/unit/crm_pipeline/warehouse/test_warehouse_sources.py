@@ -111,7 +111,8 @@ def test_every_source_exists_typed_and_empty_in_a_new_home(home: Home) -> None:
             "identity.customer_accounts", "identity.customer_id_changes", "identity.quality",
             "identity.loose_links",
             "scores.churn_scores", "scores.clv_scores", "scores.customer_clusters",
-            "scores.sequence_rules",
+            "scores.sequence_rules", "scores.sales_forecast", "scores.churn_checks",
+            "scores.clv_checks",
         }  # fmt: skip
         for address in addresses:
             assert connection.sql(f"select count(*) from {address}").fetchall() == [(0,)]
