@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 
 metadata = sa.MetaData()
 vault_metadata = sa.MetaData()
@@ -141,6 +141,12 @@ sa.Index(
 )
 sa.Index("consents_by_account", consents.c.source_customer_id, consents.c.channel)
 
+# A claim is one message to one contact. It is made before the message leaves and is never deleted.
+#   claimed    taken, nobody knows yet whether it left
+#   sent       accepted by whoever delivers it
+#   failed     definitely not delivered; another channel may be tried, this contact never again
+#   refused    nobody accepted it and nothing left; the same contact may be claimed again
+#   uncertain  perhaps delivered; never sent again unless a person or a receipt says what happened
 claims = sa.Table(
     "claims",
     metadata,
@@ -152,28 +158,113 @@ claims = sa.Table(
     sa.Column("journey", sa.String, nullable=False),
     sa.Column("step", sa.String, nullable=False),
     sa.Column("occurrence", sa.String, nullable=False),
+    sa.Column("consent_channel", sa.String, nullable=False),
+    sa.Column("purpose", sa.String, nullable=False),
+    sa.Column("message_tag", sa.String, nullable=False),
+    sa.Column("content_id", sa.String, nullable=False),
     sa.Column("content_version", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # claimed, sent, uncertain or failed
+    sa.Column("planned_send_at", sa.DateTime, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("state_reason", sa.String),
+    sa.Column("attempt_count", sa.Integer, nullable=False),
     sa.Column("claimed_at", sa.DateTime, nullable=False),
     sa.Column("sent_at", sa.DateTime),
-    sa.UniqueConstraint("contact_token", "journey", "step", "occurrence", name="once_per_contact"),
-    sa.UniqueConstraint("person_id", "journey", "step", "occurrence", name="once_per_person"),
+)
+# Both keys of a message. A person is every id ever merged into them: the claim's own transaction
+# looks for claims of the former ids too (lib/outreach/claims.py).
+sa.Index(
+    "once_per_contact",
+    claims.c.contact_token,
+    claims.c.journey,
+    claims.c.step,
+    claims.c.occurrence,
+    unique=True,
+    sqlite_where=claims.c.state != "refused",
+    postgresql_where=claims.c.state != "refused",
+)
+sa.Index(
+    "once_per_person",
+    claims.c.person_id,
+    claims.c.journey,
+    claims.c.step,
+    claims.c.occurrence,
+    unique=True,
+    sqlite_where=claims.c.state.in_(("claimed", "sent", "uncertain")),
+    postgresql_where=claims.c.state.in_(("claimed", "sent", "uncertain")),
 )
 sa.Index("claims_by_batch", claims.c.batch_id)
 
+# One batch: a journey's messages of one slice of decisions.
+#   planned → approved → canary → released → done; stopped and expired end it at any point
 batches = sa.Table(
     "batches",
     metadata,
     sa.Column("batch_id", sa.String(32), primary_key=True),
     sa.Column("journey", sa.String, nullable=False),
-    sa.Column("step", sa.String, nullable=False),
+    sa.Column("run_kind", sa.String, nullable=False),  # nightly, or the trigger
     sa.Column("as_of_date", sa.Date, nullable=False),
     sa.Column("slice_sha256", sa.String(64), nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # writing or written
-    sa.Column("path", sa.String),
-    sa.Column("message_count", sa.BigInteger),
-    sa.Column("file_sha256", sa.String(64)),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("plan_path", sa.String),
+    sa.Column("plan_sha256", sa.String(64)),
+    sa.Column("message_count", sa.BigInteger, nullable=False),
+    sa.Column("canary_pct", sa.Float, nullable=False),
+    sa.Column("valid_until", sa.DateTime, nullable=False),
+    sa.Column("planned_by", sa.String, nullable=False),
+    sa.Column("planned_at", sa.DateTime, nullable=False),
+    sa.Column("approved_by", sa.String),
+    sa.Column("approved_at", sa.DateTime),
+    sa.Column("finished_at", sa.DateTime),
+)
+
+# What each call of an adapter came to, append-only.
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("delivery_id", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("claim_id", sa.String(32), nullable=False),
+    sa.Column("batch_id", sa.String(32), nullable=False),
+    sa.Column("adapter", sa.String, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),  # accepted, rejected, refused or uncertain
+    sa.Column("reference", sa.String),  # the provider's own id of the message
+    sa.Column("detail", sa.String),
+    sa.Column("called_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("deliveries_by_claim", deliveries.c.claim_id)
+
+# A task of WeCom: a member of staff confirms it, then it is sent to each of its customers.
+wecom_tasks = sa.Table(
+    "wecom_tasks",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("batch_id", sa.String(32), nullable=False),
+    sa.Column("guide_id", sa.String, nullable=False),
+    sa.Column("provider_task_id", sa.String),
+    sa.Column("state", sa.String, nullable=False),  # planned, created, confirmed, done or failed
     sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+)
+wecom_task_members = sa.Table(
+    "wecom_task_members",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("claim_id", sa.String(32), primary_key=True),
+    sa.Column("state", sa.String, nullable=False),  # waiting, sent, quota_used or not_friend
+)
+
+# The kill switch: of the rows of a scope ("all" or a journey) the newest holds.
+outreach_switches = sa.Table(
+    "outreach_switches",
+    metadata,
+    sa.Column("switch_id", Sequence, primary_key=True, autoincrement=True),
+    sa.Column("scope", sa.String, nullable=False),
+    sa.Column("is_stopped", sa.Boolean, nullable=False),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 history_slices = sa.Table(

@@ -22,10 +22,23 @@ from crm_pipeline.lib.strict_yaml import (
 )
 
 COMPONENT = "crm_pipeline.components.OutreachJourney"
-OPT_OUT_TEXTS = {"zh-CN": "回复TD退订", "en": "Reply STOP to opt out"}
+CHANNELS = ("email", "sms", "wecom", "push")
+TRIGGERS = (
+    "nightly",
+    "tier_change",
+    "new_score",
+    "cart",
+    "ticket_closed",
+    "store_visit",
+    "community_question",
+    "file",
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Channel = Literal["email", "sms", "wecom", "push"]
+Tag = Literal["promotion", "care", "service", "invitation"]
+LocalTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class _Strict(BaseModel):
@@ -33,26 +46,28 @@ class _Strict(BaseModel):
 
 
 class StepSpec(_Strict):
-    """One message of a journey."""
+    """One message of a journey, counted from the fact that triggered it."""
 
     step: Name = Field(description="Name of the step, part of the key that makes it at most once.")
-    channel: Literal["email", "sms", "wecom", "push"] = Field(description="Way of contact.")
-    content_id: Name = Field(description="Content to send; recorded, not part of the key.")
-    content_version: str = Field(
-        default="1", pattern=r"^[A-Za-z0-9._-]{1,40}$", description="Version of the content."
+    channels: tuple[Channel, ...] = Field(
+        min_length=1,
+        description="Ways of contact in their order: the first that is allowed and reachable is "
+        "taken; a later one also after a definite failure of the one before.",
     )
-    language: Literal["zh-CN", "en"] = Field(default="zh-CN", description="Language of the text.")
-    delay_days: int = Field(
-        default=0, ge=0, le=365, description="Days after the step before; 0 for the first step."
+    scene: Name | None = Field(
+        default=None, description="Scene in seeds/content_library.csv [default: journey_step]."
     )
-    opt_out_text: str | None = Field(
-        default=None, min_length=3, max_length=80, description="How to opt out, in the message."
+    delay_hours: int = Field(
+        default=0, ge=0, le=24 * 365, description="Hours after the triggering fact; it is due then."
     )
-
-    @property
-    def opt_out(self) -> str:
-        """The opt-out sentence, never empty."""
-        return self.opt_out_text or OPT_OUT_TEXTS[self.language]
+    valid_hours: int = Field(
+        default=72, ge=1, le=24 * 90, description="Hours after it is due in which it may still go."
+    )
+    send_at: LocalTime | None = Field(
+        default="10:00",
+        description="Local time of the customer at which nightly messages go; null: the "
+        "customer's best hour, else 10:00.",
+    )
 
 
 class CapSpec(_Strict):
@@ -61,6 +76,9 @@ class CapSpec(_Strict):
     cap_id: Name = Field(description="Name of the cap in decisions.")
     consent_channel: Literal["all", "email", "sms", "wecom", "push"] = Field(
         default="all", description="Channel the cap counts; all counts every channel together."
+    )
+    message_tag: Literal["all", "promotion", "care", "service", "invitation"] = Field(
+        default="all", description="Kind of message the cap counts; all counts every kind."
     )
     window_days: int = Field(ge=1, le=365, description="Length of the window.")
     max_messages: int = Field(ge=0, le=1000, description="Most messages within the window.")
@@ -75,18 +93,46 @@ class JourneySpec(_Strict):
         pattern=r"^activation\.[a-z][a-z0-9_]*_audience$",
         description="Audience model, for example activation.dormant_wake_up_audience.",
     )
+    trigger: Literal[
+        "nightly",
+        "tier_change",
+        "new_score",
+        "cart",
+        "ticket_closed",
+        "store_visit",
+        "community_question",
+        "file",
+    ] = Field(
+        default="nightly",
+        description="What starts it between the nights; every journey is decided nightly too.",
+    )
     purpose: Literal["marketing", "service"] = Field(
         default="marketing", description="Consent the message needs."
     )
+    tag: Tag = Field(default="promotion", description="Kind of message; caps may count it.")
     steps: tuple[StepSpec, ...] = Field(min_length=1, max_length=20, description="The messages.")
+    variables: tuple[Name, ...] = Field(
+        default=(), description="Columns of the audience that contents may show."
+    )
+    checks: tuple[Literal["stock", "price"], ...] = Field(
+        default=(),
+        description="What is asked again before sending: whether the product is there, whether "
+        "its price is not above the one offered.",
+    )
+    exit_on_conversion: bool = Field(
+        default=True, description="Whether an audience's converted_at ends the journey."
+    )
+    pause_on_complaint: bool = Field(
+        default=True, description="Whether an open complaint keeps the message back."
+    )
     holdout_pct: Percent = Field(
         default=10.0, description="Share of people who are not written to, to measure the effect."
     )
-    validity_days: int = Field(
-        default=3, ge=1, le=30, description="Days after planned sending in which it may still go."
+    canary_pct: Percent = Field(
+        default=5.0, description="Share of a batch that goes first; 100 sends it whole."
     )
     priority: int = Field(
-        default=50, ge=0, le=100, description="Under a cap the journey with the higher number wins."
+        default=50, ge=0, le=100, description="Worth of a message where not all may go."
     )
     re_entry: Literal["per_occurrence", "never"] = Field(
         default="per_occurrence", description="Whether a new occurrence may address a person again."
@@ -100,6 +146,10 @@ class JourneySpec(_Strict):
         default=(), description="Caps of this journey, beside those of seeds/outreach_caps.csv."
     )
 
+    def scene_of(self, step: StepSpec) -> str:
+        """The scene of a step's contents."""
+        return step.scene or f"{self.journey}_{step.step}"
+
     @model_validator(mode="after")
     def _check(self) -> JourneySpec:
         problems = []
@@ -109,14 +159,13 @@ class JourneySpec(_Strict):
             if step.step in seen:
                 problems.append(Problem(at, f"two steps are called {step.step!r}", "rename one"))
             seen.add(step.step)
-        if self.steps[0].delay_days:
-            problems.append(
-                Problem(
-                    ("steps", 0, "delay_days"),
-                    "the first step has no step before it",
-                    "leave delay_days out; the audience decides when somebody enters",
-                )
-            )
+            if len(set(step.channels)) < len(step.channels):
+                at = ("steps", place, "channels")
+                problems.append(Problem(at, "a channel is named twice", "name each once"))
+            if place and step.delay_hours < self.steps[place - 1].delay_hours:
+                what = "a step is due before the one above it"
+                at = ("steps", place, "delay_hours")
+                problems.append(Problem(at, what, "order the steps by delay_hours"))
         if problems:
             raise problems_error(problems)
         return self
