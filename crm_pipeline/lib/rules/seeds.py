@@ -16,6 +16,7 @@ from crm_pipeline.lib.rules.churn_reasons import read_churn_reasons
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
+from crm_pipeline.lib.rules.journey_windows import read_journey_windows
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.life_stages import read_life_stage_evidence, read_life_stages
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
@@ -41,6 +42,7 @@ READERS = (
     read_identity_floors,
     read_industry_packs,
     read_intent_lexicon,
+    read_journey_windows,
     read_ladders,
     read_life_stage_evidence,
     read_life_stages,
