@@ -38,7 +38,8 @@
         'rfm_window_days', 'churn_horizon_days', 'training_cutoff_count', 'repurchase_days', 'lifecycle_year_days',
         'interest_window_days', 'lifecycle_month_count', 'recent_days', 'behaviour_window_days', 'value_horizon_days',
         'playbook_min_orders', 'playbook_prior_days', 'sequence_holdout_days', 'sequence_history_days',
-        'sequence_category_limit', 'recommendation_count', 'recommendation_half_life_days', 'recommendation_quality_days'
+        'sequence_category_limit', 'recommendation_count', 'recommendation_half_life_days', 'recommendation_quality_days',
+        'outreach_memory_days', 'stock_place_days'
     ] %}
         {% if var(name) | int < 1 %}
             {{ exceptions.raise_compiler_error("var " ~ name ~ " is " ~ var(name) ~ "; give a whole number above 0") }}

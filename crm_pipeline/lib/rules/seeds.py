@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from crm_pipeline.lib.rules.browse_lists import read_browse_lists
 from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.category_cadences import read_category_cadences
 from crm_pipeline.lib.rules.churn_cause_labels import read_churn_cause_labels
@@ -35,6 +36,7 @@ from crm_pipeline.lib.rules.tier_lifts import read_tier_lifts
 from crm_pipeline.lib.rules.tier_margins import read_tier_margins
 
 READERS = (
+    read_browse_lists,
     read_caps,
     read_category_cadences,
     read_churn_cause_labels,

@@ -12,6 +12,7 @@ from crm_pipeline.lib.rules.journey_windows import COLUMNS, FILE, read_journey_w
 PROJECT = Path(__file__).parents[4] / "dbt_project"
 GOOD = "cart_rescue,kept_days,7,because"
 CALL = re.compile(r"journey_window\(\s*'(\w+)',\s*'(\w+)'\s*\)")
+KEPT = re.compile(r"is_still_kept\([^{}]*?,\s*'(\w+)'\s*\)")
 
 
 def problems(folder: Path, *rows: str) -> list[str]:
@@ -20,13 +21,14 @@ def problems(folder: Path, *rows: str) -> list[str]:
 
 
 @pytest.mark.requirement("OUT-1")
-def test_every_number_the_audiences_ask_for_is_there() -> None:
+def test_every_number_the_audiences_ask_for_is_there_and_every_one_there_is_asked_for() -> None:
     shipped = read_journey_windows(PROJECT / "seeds")
     assert shipped.problems == []
     named = {(row.cells["journey"], row.cells["setting"]) for row in shipped.rows}
-    models = (PROJECT / "models").rglob("*.sql")
-    asked = {pair for model in models for pair in CALL.findall(model.read_text(encoding="utf-8"))}
-    assert asked <= named
+    texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "models").rglob("*.sql")]
+    asked = {pair for text in texts for pair in CALL.findall(text)}
+    kept = {(journey, "kept_days") for text in texts for journey in KEPT.findall(text)}
+    assert asked | kept == named
 
 
 @pytest.mark.parametrize(
