@@ -37,7 +37,11 @@ FOLLOWS_CONTRACT = FOLLOWS | {"indirect": ("token", "mask", "indirect", "sensiti
 STRICTNESS: tuple[PiiClass, ...] = ("none", "indirect", "sensitive", "direct")
 
 # Made from a column of another name, and no less personal.
-MADE_FROM = {"birth_year": "birth_date"}
+MADE_FROM = {
+    "birth_year": "birth_date",
+    "birth_month": "birth_date",
+    "birth_day": "birth_date",
+}
 # One name, two things: a device that is used says less than the device an account was opened on,
 # which stays at the door with the other keys of the account.
 NAMED_ALIKE: dict[str, PiiClass] = {"device_id": "indirect"}

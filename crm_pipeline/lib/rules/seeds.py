@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from crm_pipeline.lib.rules.advisor_tasks import read_advisor_tasks
 from crm_pipeline.lib.rules.browse_lists import read_browse_lists
 from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.category_cadences import read_category_cadences
@@ -34,8 +35,10 @@ from crm_pipeline.lib.rules.tag_rules import read_industry_packs, read_tag_rules
 from crm_pipeline.lib.rules.tier_labels import read_tier_labels
 from crm_pipeline.lib.rules.tier_lifts import read_tier_lifts
 from crm_pipeline.lib.rules.tier_margins import read_tier_margins
+from crm_pipeline.lib.rules.weather_words import read_weather_words
 
 READERS = (
+    read_advisor_tasks,
     read_browse_lists,
     read_caps,
     read_category_cadences,
@@ -62,6 +65,7 @@ READERS = (
     read_tier_labels,
     read_tier_lifts,
     read_tier_margins,
+    read_weather_words,
 )
 
 

@@ -103,6 +103,14 @@ class RuleTable:
             else:
                 first_rows[text] = row.number
 
+    def all_of(self, column: str, wanted: Sequence[str], consequence: str) -> None:
+        """Complains about each wanted value that no row has."""
+        told = {row.cells[column] for row in self.rows}
+        for value in wanted:
+            if value not in told:
+                what = f"no row is for {value}, so {consequence}"
+                self.complain(self.rows[-1].number, column, what, f"Add a row for {value}")
+
     def unique_together(self, *columns: str) -> None:
         """Complains about the second and later rows with the same values in all these columns."""
         first_rows: dict[tuple[str, ...], int] = {}

@@ -6,7 +6,8 @@ current_accounts as (
 
 ),
 
--- A display name or a birth day points at a person: neither leaves the private part of the data.
+-- A display name or a date of birth points at a person: neither leaves the private part of the data. Of the date
+-- only its parts do, the day and the month for the birthday alone.
 final as (
 
     select
@@ -17,6 +18,8 @@ final as (
         {{ to_business_date('coalesce(registered_at, known_at)') }} as first_seen_date,
         gender,
         cast(extract(year from birth_date) as integer) as birth_year,
+        cast(extract(month from birth_date) as integer) as birth_month,
+        cast(extract(day from birth_date) as integer) as birth_day,
         city_name,
         country_name,
         guide_id,
