@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from crm_pipeline.audience_command import audience
 from crm_pipeline.home_option import PROJECT, home_option, open_home
 from crm_pipeline.identity_command import identity
 from crm_pipeline.lib.errors import CrmError
@@ -161,6 +162,7 @@ def report(home: Path, as_of: datetime | None) -> None:
         click.echo(path)
 
 
+main.add_command(audience)
 main.add_command(identity)
 main.add_command(rules)
 

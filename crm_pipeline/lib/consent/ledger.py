@@ -20,7 +20,8 @@ from crm_pipeline.lib.ledger.schema import consents, vault
 from crm_pipeline.lib.ledger.statements import insert_ignore
 from crm_pipeline.lib.settings import TOKEN_KEY_ID
 
-PURPOSES = ("marketing", "service", "profiling")
+ADVERTISING = "advertising"  # handing an address, hashed, to an ad platform
+PURPOSES = ("marketing", "service", "profiling", ADVERTISING)
 CHANNELS = ("email", "sms", "wecom", "push")
 ANY = "*"  # scope of a withdrawal whose purpose or channel nobody knows
 ACTIONS = {"granted": True, "withdrawn": False}

@@ -299,6 +299,19 @@ audit = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# What an ad platform was told, so that it can be told to forget it. A hashed address can be found
+# out by trying all of them, so it is kept where the addresses are.
+audience_members = sa.Table(
+    "audience_members",
+    vault_metadata,
+    sa.Column("platform", sa.String, primary_key=True),
+    sa.Column("audience", sa.String, primary_key=True),
+    sa.Column("identifier_kind", sa.String, primary_key=True),
+    sa.Column("hashed_value", sa.String(64), primary_key=True),
+    sa.Column("exported_at", sa.DateTime, nullable=False),
+    sa.Column("removed_at", sa.DateTime),
+)
+
 vault = sa.Table(
     "vault",
     vault_metadata,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from crm_pipeline.lib.rules.ad_platforms import read_ad_platforms
 from crm_pipeline.lib.rules.advisor_tasks import read_advisor_tasks
 from crm_pipeline.lib.rules.browse_lists import read_browse_lists
 from crm_pipeline.lib.rules.caps import read_caps
@@ -38,6 +39,7 @@ from crm_pipeline.lib.rules.tier_margins import read_tier_margins
 from crm_pipeline.lib.rules.weather_words import read_weather_words
 
 READERS = (
+    read_ad_platforms,
     read_advisor_tasks,
     read_browse_lists,
     read_caps,

@@ -130,7 +130,7 @@ CONSENTS = Entity(
             "enum",
             "What the contact may be used for.",
             required=True,
-            values=("marketing", "service", "profiling"),
+            values=("marketing", "service", "profiling", "advertising"),
         ),
         Column(
             "consent_channel",
