@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -21,9 +17,8 @@ from crm_pipeline.lib.ingestion import FeedSpec
 from crm_pipeline.lib.pull import PullSpec
 from crm_pipeline.lib.pull.sql import plain_value
 from tests.integration.pull_support import FEED, NOW, Puller
+from tests.postgres_support import PASSWORD, open_postgres
 
-POSTGRES_URL = os.environ.get("CRM_TEST_POSTGRES")  # read before a fixture hides CRM_ variables
-PASSWORD = "password-of-the-till"
 TABLE: dict[str, Any] = {
     "connection": "env:TILL_URL",
     "table": "till_orders",
@@ -69,63 +64,10 @@ def row(number: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server of CRM_TEST_POSTGRES, else one started here from the binaries on the path."""
-    if POSTGRES_URL:
-        yield POSTGRES_URL
-        return
-    initdb, server = shutil.which("initdb"), shutil.which("postgres")
-    if not (initdb and server):
-        pytest.skip("no PostgreSQL: set CRM_TEST_POSTGRES=postgresql+psycopg://…, or install one")
-    with start_postgres(initdb, server) as url:
+def postgres() -> Iterator[str]:
+    """A server of the tests' own."""
+    with open_postgres() as url:
         yield url
-
-
-class start_postgres:  # noqa: N801  (a context manager, used as a function)
-    """A server of its own, in a short path: its socket's name may have no more than 100 bytes."""
-
-    def __init__(self, initdb: str, server: str) -> None:
-        self._initdb, self._server = initdb, server
-
-    def __enter__(self) -> str:
-        import tempfile
-
-        self._folder = Path(tempfile.mkdtemp(prefix="crm-pg-"))
-        # The server refuses to run as root; any other user will do.
-        self._user = "nobody" if os.getuid() == 0 else None
-        if self._user:
-            shutil.chown(self._folder, self._user)
-        data = str(self._folder / "data")
-        made = subprocess.run(
-            [self._initdb, "-D", data, "-U", "till", "-A", "trust", "--no-sync", "-E", "UTF8"],
-            user=self._user, cwd=self._folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if made.returncode:
-            pytest.skip(f"PostgreSQL cannot be started here: {made.stderr.strip()[-200:]}")
-        self._process = subprocess.Popen(
-            [self._server, "-D", data, "-k", str(self._folder), "-c", "listen_addresses="],
-            user=self._user, cwd=self._folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        url = f"postgresql+psycopg://till:{PASSWORD}@/postgres?host={self._folder}"
-        self._wait(url)
-        return url
-
-    def _wait(self, url: str) -> None:
-        engine = sa.create_engine(url)
-        for _ in range(300):
-            try:
-                with engine.connect():
-                    engine.dispose()
-                    return
-            except sa.exc.OperationalError:
-                time.sleep(0.1)
-        pytest.fail("PostgreSQL did not start")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from crm_pipeline.lib.errors import LedgerError
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import schema
+from crm_pipeline.lib.ledger.migrations import migrate
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -19,12 +20,15 @@ BUSY_TIMEOUT_MS = 30_000
 def open_ledger(home: CrmHome) -> sa.Engine:
     """Opens the ledger: SQLite in ``home``, or PostgreSQL by ``CRM_LEDGER_URL``.
 
+    One of an older version is migrated first.
+
     Raises:
         LedgerError: the ledger was there before and is gone, is damaged, or is of a newer version.
     """
     url = os.environ.get("CRM_LEDGER_URL")
     if url:
         engine = sa.create_engine(url)
+        migrate(engine)
         schema.metadata.create_all(engine)
     else:
         path = home.ledger_dir / "ledger.sqlite"
@@ -67,6 +71,7 @@ def _open_sqlite(path: Path, tables: sa.MetaData) -> sa.Engine:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -75,6 +80,7 @@ def _open_sqlite(path: Path, tables: sa.MetaData) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     try:
+        migrate(engine)
         tables.create_all(engine)
         with engine.connect() as connection:
             verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()

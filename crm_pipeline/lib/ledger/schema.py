@@ -101,6 +101,8 @@ identity_changes = sa.Table(
     sqlite_autoincrement=True,
 )
 
+sa.Index("identity_changes_by_target", identity_changes.c.to_customer_id)
+
 # Decisions of people about two accounts; of two about one pair the newer holds.
 identity_overrides = sa.Table(
     "identity_overrides",
