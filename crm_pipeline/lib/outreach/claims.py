@@ -111,6 +111,7 @@ def claim_messages(
     messages: Sequence[Message],
     *,
     now: dt.datetime,
+    by: str | None = None,
 ) -> ClaimReport:
     """Takes messages, each at most once per contact and per person, in one ledger transaction.
 
@@ -120,6 +121,7 @@ def claim_messages(
         batch_id: the batch they leave in; it must be in canary or released.
         messages: of one batch.
         now: the wall clock, UTC without a zone.
+        by: who takes them, kept as the reason of the state until it changes.
 
     Returns:
         What may leave now; nothing else may. Reasons of what may not: ``stopped`` (kill switch),
@@ -133,7 +135,7 @@ def claim_messages(
         _refuse_by_state(connection, batch_id, messages, now)
         _refuse_by_consent(connection)
         _refuse_by_claims(connection)
-        _take(connection, batch_id, now)
+        _take(connection, batch_id, now, by)
         reasons = _read_reasons(connection)
         failpoint("claim_inserted")
     failpoint("claim_after")
@@ -333,22 +335,22 @@ def _repeated() -> sa.Select:
     )
 
 
-def _take(connection: sa.Connection, batch_id: str, now: dt.datetime) -> None:
+def _take(connection: sa.Connection, batch_id: str, now: dt.datetime, by: str | None) -> None:
     """What nobody accepted before is taken again; everything else is new."""
     free = sa.select(_ASKED.c.claim_id).where(_ASKED.c.reason.is_(None))
-    taken = {"batch_id": batch_id, "state": "claimed", "claimed_at": now}
+    taken = {"batch_id": batch_id, "state": "claimed", "state_reason": by, "claimed_at": now}
     mine = sa.select(_ASKED).where(_ASKED.c.claim_id == claims.c.claim_id)
     copied = {name: mine.with_only_columns(_ASKED.c[name]).scalar_subquery() for name in _COPIED}
     connection.execute(
         sa.update(claims)
         .where(claims.c.state == "refused", claims.c.claim_id.in_(free))
         .values(
-            attempt_count=claims.c.attempt_count + 1, state_reason=None, sent_at=None,
+            attempt_count=claims.c.attempt_count + 1, sent_at=None,
             **taken, **copied,
         )
     )  # fmt: skip
     values = {**{name: _ASKED.c[name] for name in ("claim_id", "person_id", *_COPIED)},
-              **{name: sa.literal(value) for name, value in taken.items()},
+              **{name: sa.literal(value, claims.c[name].type) for name, value in taken.items()},
               "attempt_count": sa.literal(1)}  # fmt: skip
     known = sa.exists().where(claims.c.claim_id == _ASKED.c.claim_id)
     new = sa.select(*values.values()).where(_ASKED.c.reason.is_(None), ~known)
