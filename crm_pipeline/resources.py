@@ -22,6 +22,7 @@ from crm_pipeline.lib.consent import post_consents, post_opt_outs
 from crm_pipeline.lib.dbt_manifest import digest_project
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
+from crm_pipeline.lib.outreach.receipts import settle_receipts
 from crm_pipeline.lib.run_locks import hold_run_lock
 from crm_pipeline.lib.settings import HomeSettings, remember, resolve
 from crm_pipeline.lib.warehouse import hold_lease, open_warehouse
@@ -110,11 +111,13 @@ class Deployment(dg.ConfigurableResource):
         return self.settings.landing or self.crm_home.landing
 
     def post_consents(self, table: pa.Table, *, feed: str, file_sha256: str) -> None:
-        """Books consent events in the ledger, keyed by contact token; of receipts the opt-outs."""
+        """Books consent events in the ledger, keyed by contact token; of receipts the opt-outs,
+        before what they prove about messages."""
         key = self.settings.keys.token_key
         said: dict[str, Any] = {"key": key, "feed": feed, "file_sha256": file_sha256}
         if "receipt_kind" in table.column_names:
             post_opt_outs(self.ledger, table, **said)
+            settle_receipts(self.ledger, table)
         else:
             post_consents(self.ledger, self.vault, table, **said)
 

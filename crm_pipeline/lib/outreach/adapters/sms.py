@@ -45,8 +45,15 @@ CODES: Mapping[str, Outcome] = {
 class SmsProvider(Protocol):
     """What differs between SMS providers."""
 
-    name: str
-    path: str
+    @property
+    def name(self) -> str:
+        """Its name in ``deliveries``."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where a text is posted."""
+        ...
 
     def request(self, message: Message, phone: str) -> bytes:
         """The body that sends ``message`` to a number in E.164."""
