@@ -29,6 +29,7 @@ from crm_pipeline.lib.progress import say
 DEFAULT_TIMEZONE = "Asia/Shanghai"
 SETTING_NAMES = ("CRM_TIMEZONE", "CRM_CURRENCY", "CRM_AS_OF", "CRM_LANDING", "CRM_EXAMPLE")
 KEY_NAMES = ("CRM_TOKEN_KEY", "CRM_ID_KEY", "CRM_HOLDOUT_SALT")
+BRAND = "CRM_BRAND"  # not remembered: a shop may change its name
 KEY_CHECK = "CRM_KEY_CHECK"  # a fingerprint, so that a changed key is noticed; it reveals no key
 TOKEN_KEY_ID = "k1"
 SHORTEST_KEY = 16
@@ -63,6 +64,7 @@ class HomeSettings:
     landing: Path | None
     example: str | None
     keys: Keys = field(repr=False)
+    brand: str | None = None  # who signs messages; without one none is written
 
     @property
     def zone(self) -> ZoneInfo:
@@ -113,6 +115,7 @@ def resolve(
         landing=_check_landing(landing),
         example=example,
         keys=keys,
+        brand=(env.get(BRAND) or shipped.get(BRAND) or "").strip() or None,
     )
 
 
@@ -287,7 +290,7 @@ def _read_example(example: str | None, examples: Path) -> dict[str, str]:
         raise ConfigError(
             f"there is no example {example!r}", where=str(path), remedy="see the examples folder"
         )
-    return read_settings(path, allowed=(*SETTING_NAMES, *KEY_NAMES))
+    return read_settings(path, allowed=(*SETTING_NAMES, *KEY_NAMES, BRAND))
 
 
 def _find_keys(

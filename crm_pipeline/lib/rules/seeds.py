@@ -16,7 +16,11 @@ from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.category_cadences import read_category_cadences
 from crm_pipeline.lib.rules.churn_cause_labels import read_churn_cause_labels
 from crm_pipeline.lib.rules.churn_reasons import read_churn_reasons
+from crm_pipeline.lib.rules.content_library import read_content_library
+from crm_pipeline.lib.rules.content_policies import read_content_policies
+from crm_pipeline.lib.rules.content_variables import read_content_variables
 from crm_pipeline.lib.rules.festivals import read_festivals
+from crm_pipeline.lib.rules.forbidden_words import read_forbidden_words
 from crm_pipeline.lib.rules.identifier_kinds import read_identifier_kinds
 from crm_pipeline.lib.rules.identity_floors import read_identity_floors
 from crm_pipeline.lib.rules.intent_lexicon import read_intent_lexicon
@@ -46,7 +50,11 @@ READERS = (
     read_category_cadences,
     read_churn_cause_labels,
     read_churn_reasons,
+    read_content_library,
+    read_content_policies,
+    read_content_variables,
     read_festivals,
+    read_forbidden_words,
     read_identifier_kinds,
     read_identity_floors,
     read_industry_packs,
