@@ -7,6 +7,7 @@ Not here: what a tier or a decision means.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +43,19 @@ def write_slice(
     as_of: dt.date,
     data: pa.Table,
     reason: str,
+    also: Callable[[sa.Connection, Slice], None] | None = None,
 ) -> Slice:
     """Appends the slice of ``as_of``; the same content again is a no-op.
 
     Other content becomes a new revision with its ``reason``; the older file stays. File and
     pointer are written inside one ledger transaction, so two writers cannot take one number.
+    ``also`` writes to the ledger in the same transaction: both are on record, or neither.
     """
     with ledger.begin() as connection:
         current = find_slice(home, connection, table_name, as_of)
         if current is not None and read_slice(current).equals(data):
+            if also is not None:
+                also(connection, current)
             return current
         revision = _next_revision(connection, table_name, as_of)
         folder = home.history / table_name / f"as_of={as_of.isoformat()}"
@@ -60,6 +65,8 @@ def write_slice(
         failpoint("history_after")
         made = Slice(table_name, as_of, revision, path, sha256_of(path), data.num_rows, True)
         _point_to(connection, home, made, reason)
+        if also is not None:
+            also(connection, made)
     failpoint("history_recorded")
     return made
 

@@ -313,6 +313,23 @@ audience_members = sa.Table(
     sa.Column("exported_at", sa.DateTime, nullable=False),
     sa.Column("removed_at", sa.DateTime),
 )
+# What each run between the nights has seen and decided. Sensors compare with the newest row of their
+# trigger: Dagster's own storage may be deleted at any time.
+trigger_ticks = sa.Table(
+    "trigger_ticks",
+    metadata,
+    sa.Column("tick_id", sa.String(32), primary_key=True),
+    sa.Column("trigger_kind", sa.String, nullable=False),
+    sa.Column("as_of_date", sa.Date, nullable=False),
+    sa.Column("decided_at", sa.DateTime, nullable=False),
+    sa.Column("inbox_seq_seen", sa.BigInteger, nullable=False),  # newest file; 0: none
+    sa.Column("facts_sha256", sa.String(64), nullable=False),  # of all active parts it looks at
+    sa.Column("build_id", sa.String, nullable=False),  # published build it stood on
+    sa.Column("next_due_at", sa.DateTime),  # when a step of a known candidate falls due
+    sa.Column("slice_sha256", sa.String(64)),  # of the day's decisions then; null: none yet
+    sa.Column("decision_count", sa.BigInteger, nullable=False),  # this tick's own
+)
+sa.Index("trigger_ticks_by_kind", trigger_ticks.c.trigger_kind, trigger_ticks.c.decided_at)
 
 vault = sa.Table(
     "vault",
