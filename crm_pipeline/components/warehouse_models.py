@@ -104,7 +104,7 @@ def _build(
     try:
         with (
             step(f"dbt: {len(context.selected_asset_keys)} tables and their tests"),
-            _target_folder(warehouse.deployment.crm_home, context.run_id) as target,
+            target_folder(warehouse.deployment.crm_home, context.run_id) as target,
         ):
             stream = cli.cli(BUILD, context=context, target_path=target).stream()
             events.extend(stream)
@@ -114,7 +114,7 @@ def _build(
 
 
 @contextmanager
-def _target_folder(home: CrmHome, run_id: str) -> Iterator[Path]:
+def target_folder(home: CrmHome, run_id: str) -> Iterator[Path]:
     """A folder of this call alone, so that two runs never share one.
 
     The parsed project is kept for the home's next call: nothing that changes from night to night

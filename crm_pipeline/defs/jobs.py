@@ -25,9 +25,10 @@ JUDGED = dg.AssetSelection.checks(
 PULLS = dg.AssetSelection.groups("pulls")  # each in its own job: a silent source stops no night
 # A list for people, once a week and only with the extra `identity`: no night waits for it.
 LOOSE_LINKS = dg.AssetSelection.groups("identity_review")
-WAREHOUSE = (
-    dg.AssetSelection.all() - FEEDS - PULLS - LOOSE_LINKS - dg.AssetSelection.groups("outbox")
-)
+# Between the nights, by its own job: no night waits for a trigger.
+TRIGGERS = dg.AssetSelection.groups("outreach_triggers")
+OUTBOX = dg.AssetSelection.groups("outbox")
+WAREHOUSE = dg.AssetSelection.all() - FEEDS - PULLS - LOOSE_LINKS - OUTBOX - TRIGGERS
 
 # `crm run` does the two parts of ingest_job apart: the build need not wait for the verdicts.
 take_in_job = dg.define_asset_job(
