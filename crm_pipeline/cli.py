@@ -75,6 +75,16 @@ def run(
 
 @main.command()
 @home_option
+@click.option("--trigger", help="Only this one, for example cart [default: every trigger].")
+def tick(home: Path, trigger: str | None) -> None:
+    """Between the nights: takes in what has landed and decides the journeys it triggers."""
+    from crm_pipeline.run_command import run_ticks
+
+    sys.exit(0 if run_ticks(open_home(home), trigger) else 1)
+
+
+@main.command()
+@home_option
 @click.option("--port", type=int, default=3000, show_default=True)
 @click.option("--read-only", is_flag=True, help="A viewer that can launch nothing.")
 def ui(home: Path, port: int, read_only: bool) -> None:

@@ -104,6 +104,44 @@ def _run(
         return evaluate_outreach_sensors(instance, deployment)
 
 
+def run_ticks(home: CrmHome, trigger: str | None) -> bool:
+    """What has landed, then each trigger's sensor once, then the journeys'; false when one failed.
+
+    The warehouse and the published build stay those of the last night.
+    """
+    from crm_pipeline.lib.outreach.ticks import ENTITIES
+
+    if trigger not in (None, *ENTITIES):
+        raise ConfigError(
+            f"no trigger is called {trigger!r}", remedy=f"use one of: {', '.join(ENTITIES)}"
+        )
+    import dagster as dg  # seconds to import
+
+    from crm_pipeline.defs.jobs import JUDGED
+    from crm_pipeline.resources import Deployment
+    from crm_pipeline.runner import (
+        evaluate_outreach_sensors,
+        evaluate_trigger_sensors,
+        execute,
+        open_instance,
+    )
+
+    deployment = Deployment(home=str(home.root))
+    feeds = load_feeds(CHANNELS)
+    news = [
+        dg.AssetKey(["feeds", feed.feed])
+        for feed in _feeds_with_news(home, feeds, deployment.settings)
+    ]
+    with open_instance(deployment) as instance:
+        if news:
+            execute(instance, "take_in_job", only=dg.AssetSelection.assets(*news) - JUDGED)
+        told = evaluate_trigger_sensors(instance, deployment, trigger)
+        batches = evaluate_outreach_sensors(instance, deployment)
+    for name, outcome in (*told.items(), *batches.items()):
+        print(f"  {name}: {outcome}")
+    return not any(outcome.startswith("failed") for outcome in told.values())
+
+
 def _import_ahead(module: str) -> None:
     """Imports what takes seconds while this process waits for dbt."""
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -24,7 +25,7 @@ from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, res
 from crm_pipeline.lib.warehouse.lease import hold_lock
 from crm_pipeline.partitions import FIRST_DAY
 from crm_pipeline.reaper import reap_dead_runs
-from crm_pipeline.resources import Deployment
+from crm_pipeline.resources import Clock, Deployment
 
 STORAGE_SECONDS = 120.0  # long enough for another first command to make its tables
 # A person at a terminal reads our own progress; every event is in the UI all the same.
@@ -66,6 +67,7 @@ def execute(
     partition_key: str | None = None,
     tags: dict[str, str] | None = None,
     only: dg.AssetSelection | None = None,
+    run_config: Mapping[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Runs ``job`` to its end.
 
@@ -75,6 +77,7 @@ def execute(
         partition_key: the business day, for jobs that have days.
         tags: of the run.
         only: the part of the job's assets and checks to run; default: all of them.
+        run_config: of the run, as a sensor asks for it.
 
     Raises:
         RunFailedError: a step failed; the message carries its error.
@@ -91,7 +94,7 @@ def execute(
             instance=instance,
             partition_key=partition_key,
             tags=tags,
-            run_config=QUIET,
+            run_config={**(run_config or {}), **QUIET},
             raise_on_error=False,
         )
     if not result.success:
@@ -166,4 +169,31 @@ def evaluate_outreach_sensors(
                 tags=dict(request.tags),
             )
         outcomes[journey] = tick.skip_message or "batch written"
+    return outcomes
+
+
+def evaluate_trigger_sensors(
+    instance: dg.DagsterInstance, deployment: Deployment, trigger: str | None = None
+) -> dict[str, str]:
+    """Evaluates each trigger's sensor once and runs what it asks for; trigger → what happened.
+
+    One that fails does not hold the others back.
+    """
+    outcomes = {}
+    for sensor in defs().sensors or []:
+        name = sensor.name.removesuffix("_trigger_sensor")
+        if name == sensor.name or trigger not in (None, name):
+            continue
+        resources = {"deployment": deployment, "clock": Clock()}
+        with dg.build_sensor_context(
+            instance=instance, resources=resources, definitions=defs()
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+        outcomes[name] = tick.skip_message or "decided"
+        for request in tick.run_requests or []:
+            tags, config = dict(request.tags), request.run_config
+            try:
+                execute(instance, "triggers_job", tags=tags, run_config=config)
+            except RunFailedError as error:
+                outcomes[name] = f"failed: {error}"
     return outcomes

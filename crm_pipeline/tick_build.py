@@ -72,7 +72,7 @@ def build_audiences(
         "--indirect-selection",
         "buildable",
     ]
-    call += ["--target-path", str(target), "--log-path", str(target)]
+    call += ["--target-path", str(target.resolve()), "--log-path", str(target.resolve())]
     done = subprocess.run(
         call, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
     )

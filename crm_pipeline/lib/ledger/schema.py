@@ -315,6 +315,8 @@ audience_members = sa.Table(
 )
 # What each run between the nights has seen and decided. Sensors compare with the newest row of their
 # trigger: Dagster's own storage may be deleted at any time.
+# What each run between the nights has seen and decided. Sensors compare with the newest row of
+# their trigger: Dagster's own storage may be deleted at any time.
 trigger_ticks = sa.Table(
     "trigger_ticks",
     metadata,
