@@ -37,6 +37,11 @@ class Moment:
         """Whether messages are planned for the day to come rather than for now."""
         return self.run_kind == NIGHTLY
 
+    @property
+    def day_after_sending(self) -> dt.date:
+        """The first local day whose facts are not decided on yet."""
+        return self.send_date + dt.timedelta(days=1)
+
 
 def night_of(as_of: dt.date, zone: ZoneInfo) -> Moment:
     """The night after ``as_of``: a past day decided again has the same clock."""

@@ -14,6 +14,7 @@ from crm_pipeline.lib.rules.advisor_tasks import read_advisor_tasks
 from crm_pipeline.lib.rules.browse_lists import read_browse_lists
 from crm_pipeline.lib.rules.caps import read_caps
 from crm_pipeline.lib.rules.category_cadences import read_category_cadences
+from crm_pipeline.lib.rules.channel_policies import read_channel_policies
 from crm_pipeline.lib.rules.churn_cause_labels import read_churn_cause_labels
 from crm_pipeline.lib.rules.churn_reasons import read_churn_reasons
 from crm_pipeline.lib.rules.content_library import read_content_library
@@ -28,7 +29,11 @@ from crm_pipeline.lib.rules.journey_windows import read_journey_windows
 from crm_pipeline.lib.rules.ladders import read_ladders
 from crm_pipeline.lib.rules.life_stages import read_life_stage_evidence, read_life_stages
 from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecycle_rules
+from crm_pipeline.lib.rules.localities import read_localities
+from crm_pipeline.lib.rules.outreach_budgets import read_outreach_budgets
+from crm_pipeline.lib.rules.outreach_gates import read_outreach_gates
 from crm_pipeline.lib.rules.price_bands import read_price_bands
+from crm_pipeline.lib.rules.quiet_days import read_quiet_days
 from crm_pipeline.lib.rules.recommendation_reasons import read_recommendation_reasons
 from crm_pipeline.lib.rules.replenishment_lives import read_replenishment_lives
 from crm_pipeline.lib.rules.score_gates import read_score_gates
@@ -48,6 +53,7 @@ READERS = (
     read_browse_lists,
     read_caps,
     read_category_cadences,
+    read_channel_policies,
     read_churn_cause_labels,
     read_churn_reasons,
     read_content_library,
@@ -65,7 +71,11 @@ READERS = (
     read_life_stages,
     read_lifecycle_labels,
     read_lifecycle_rules,
+    read_localities,
+    read_outreach_budgets,
+    read_outreach_gates,
     read_price_bands,
+    read_quiet_days,
     read_recommendation_reasons,
     read_replenishment_lives,
     read_score_gates,

@@ -81,7 +81,7 @@ def _queries() -> dict[str, sa.Select]:
         "inbox_files": _inbox_query(),
         "consents": sa.select(consents).order_by(consents.c.event_id),
         # The night a message was decided in; when it was claimed is the clock of this machine.
-        "claims": sa.select(claims, batches.c.as_of_date)
+        "claims": sa.select(claims, batches.c.as_of_date, batches.c.run_kind)
         .outerjoin(batches, claims.c.batch_id == batches.c.batch_id)
         .order_by(claims.c.claim_id),
         "history_slices": sa.select(history_slices)

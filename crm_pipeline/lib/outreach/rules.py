@@ -1,0 +1,239 @@
+"""What stops a message by itself: consent, claims, time, complaint, stock, holdout.
+
+Add here: a rule about one candidate, in its order.
+Not here: rules about several messages together (``limits``), facts (``candidates``).
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+
+def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> None:
+    """Makes ``_checked``: each candidate with its channel, time and content.
+
+    ``outcome`` and ``rule_id`` are null where nothing stops the message yet. In this order:
+    no_consent, duplicate, expired, open_complaint, stock_gone, held, holdout.
+
+    Args:
+        connection: has the tables of facts and policies.
+        best_minute: local minute of sending where neither the journey nor the customer has one.
+    """
+    connection.execute(_CHOSEN)
+    connection.execute(_SHARED)
+    connection.execute(_TIMED, {"best_minute": best_minute})
+    connection.execute(_CHOICES)
+    connection.execute(_CHECKED)
+    for name in ("_chosen", "_shared", "_timed", "_choices"):
+        connection.execute(f"drop table temp.{name}")
+
+
+# The first channel that is allowed, reachable and did not fail; else the way that came nearest.
+_CHOSEN = """
+create or replace temp table _chosen as
+with judged as (
+    select
+        *,
+        case
+            when contact_token is null then 'consent.no_contact'
+            when contains(contact_token, 'x_') then 'consent.unusable_contact'
+            when is_granted is null then 'consent.never_given'
+            when not is_granted then 'consent.withdrawn'
+            when withdrawn_at >= consent_at then 'consent.withdrawn'
+            when not is_usable then 'consent.not_usable'
+            else reach_rule
+        end as refusal
+    from _options
+),
+ranked as (
+    select
+        *,
+        channel_place + 100 * case
+            when refusal is null and not is_failed then 0
+            when refusal is null then 1
+            when refusal = reach_rule then 2
+            when refusal = 'consent.withdrawn' then 3
+            when refusal = 'consent.not_usable' then 4
+            when refusal = 'consent.unusable_contact' then 5
+            when refusal = 'consent.never_given' then 6
+            else 7
+        end as place
+    from judged
+),
+nearest as (select candidate, min(place) as place from ranked group by candidate)
+select r.* exclude (channel_place, reach_rule, is_granted, is_usable, place)
+from ranked as r
+inner join nearest as n on r.candidate = n.candidate and r.place = n.place
+"""
+
+# Of several people behind one contact, the first takes the message.
+_SHARED = """
+create or replace temp table _shared as
+select c.journey, c.step, c.occurrence, k.contact_token, min(c.candidate) as first_candidate
+from _candidates as c
+inner join _chosen as k on c.candidate = k.candidate
+where k.refusal is null and not k.is_failed
+group by all
+having count(*) > 1
+"""
+
+# planned_at: at night the local time asked for, else now; never before it is due, never in quiet
+# hours. A time at or after the hours begin again has no allowed minute left in this day.
+_TIMED = """
+create or replace temp table _timed as
+with spans as (
+    select c.consent_channel, z.timezone,
+        coalesce(opens.minute_at, z.day_from_at) as opens_at,
+        coalesce(closes.minute_at, z.day_until_at) as closes_at
+    from _channels as c
+    cross join _zone_days as z
+    left join _zone_minutes as opens
+        on z.timezone = opens.timezone and opens.minute
+            = 60 * left(c.quiet_until, 2)::integer + right(c.quiet_until, 2)::integer
+    left join _zone_minutes as closes
+        on z.timezone = closes.timezone and closes.minute
+            = 60 * left(c.quiet_from, 2)::integer + right(c.quiet_from, 2)::integer
+),
+wishes as (
+    select
+        c.candidate, c.timezone, c.due_at, k.consent_channel,
+        coalesce(s.send_minute, 60 * k.best_hour, $best_minute) as minute
+    from _candidates as c
+    inner join _steps as s on c.journey = s.journey and c.step = s.step
+    inner join _chosen as k on c.candidate = k.candidate
+)
+select
+    w.candidate,
+    greatest(
+        w.due_at, s.opens_at, m.decided_at,
+        case when m.run_kind = 'nightly' then z.minute_at else m.decided_at end
+    ) as planned_at,
+    s.closes_at
+from wishes as w
+cross join _moment as m
+inner join spans as s on w.timezone = s.timezone and w.consent_channel = s.consent_channel
+inner join _zone_minutes as z on w.timezone = z.timezone and w.minute = z.minute
+"""
+
+# The content of every combination there is: the customer's language, then Chinese; the customer's
+# tier, then the one for all; of these the one that shows most, and only if nothing in it is blank.
+_CHOICES = """
+create or replace temp table _choices as
+with needs as (
+    select s.journey, s.step, l.*,
+        coalesce(sum(1::bigint << v.variable_place) filter (
+            where contains(concat(l.subject, ' ', l.body), '{' || v.variable || '}')
+        ), 0)::bigint as needed
+    from (select distinct journey, step, scene from _steps) as s
+    inner join _contents as l on s.scene = l.scene
+    left join _variables as v on s.journey = v.journey
+    group by all
+),
+asked as (
+    select distinct c.journey, c.step, k.consent_channel, c.language, c.rfm_tier, c.blank_variables
+    from _candidates as c
+    inner join _chosen as k on c.candidate = k.candidate
+    where k.refusal is null
+)
+select a.*, n.language as content_language, n.content_id, n.content_version
+from asked as a
+inner join needs as n
+    on a.journey = n.journey and a.step = n.step and a.consent_channel = n.consent_channel
+    and n.language in (a.language, 'zh-CN')
+    and n.rfm_tier in (coalesce(a.rfm_tier, 'all'), 'all')
+    and n.needed & a.blank_variables = 0
+qualify row_number() over (
+    partition by a.journey, a.step, a.consent_channel, a.language, a.rfm_tier, a.blank_variables
+    order by
+        (n.language = a.language) desc, (n.rfm_tier <> 'all') desc,
+        bit_count(n.needed) desc, n.content_id
+) = 1
+"""
+
+_CHECKED = """
+create or replace temp table _checked as
+with stale as (
+    select
+        max(g.gate_id) filter (
+            where g.gate_id = 'consent' and not coalesce(
+                m.consent_known_at + to_hours(g.max_age_hours) >= m.decided_at, false
+            )
+        ) as consent_gate,
+        max(g.gate_id) filter (
+            where g.gate_id = 'stock' and not coalesce(
+                m.stock_counted_at + to_hours(g.max_age_hours) >= m.decided_at, false
+            )
+        ) as stock_gate
+    from _gates as g cross join _moment as m
+),
+asked as (
+    select
+        c.*, s.message_tag, s.priority, s.holdout_pct,
+        k.* exclude (candidate, is_claimed, contact_token, contact_mask),
+        k.contact_token, k.contact_mask,
+        t.planned_at, l.content_language, l.content_id, l.content_version,
+        case
+            when c.suppression_rule is not null then c.suppression_rule
+            when c.purpose is distinct from s.purpose then 'consent.other_purpose'
+            else k.refusal
+        end as no_consent,
+        case
+            when c.is_claimed then 'claim.person'
+            when k.is_failed then 'claim.failed'
+            when k.is_claimed then 'claim.contact'
+            when d.first_candidate <> c.candidate then 'claim.shared_contact'
+        end as duplicate,
+        case
+            when t.planned_at > c.valid_until then 'trigger.expired'
+            when s.ends_on_conversion and c.converted_at is not null then 'exit.converted'
+        end as expired,
+        case
+            when s.pauses_on_complaint and c.open_complaint_since is not null
+                then 'complaint.open'
+        end as complaint,
+        case
+            when s.asks_stock and c.available_quantity is null then 'stock.unknown'
+            when s.asks_stock and c.available_quantity <= 0 then 'stock.none_left'
+            when s.asks_price and c.offered_price_amount is not null and c.price_amount is null
+                then 'price.unknown'
+            when s.asks_price and c.price_amount > c.offered_price_amount then 'price.risen'
+        end as stock,
+        case
+            when s.held_by is not null then s.held_by
+            when e.consent_gate is not null then 'gate.consent_stale'
+            when (s.asks_stock or s.asks_price) and e.stock_gate is not null
+                then 'gate.stock_stale'
+            when l.content_id is null then 'content.missing'
+            when q.timezone is not null and c.purpose = 'marketing' then 'quiet.day'
+            when t.planned_at >= t.closes_at then 'quiet.hours'
+        end as held,
+        case when c.holdout_draw < s.holdout_pct / 100 then 'holdout.journey' end as holdout
+    from _candidates as c
+    inner join _steps as s on c.journey = s.journey and c.step = s.step
+    cross join stale as e
+    left join _chosen as k on c.candidate = k.candidate
+    left join _timed as t on c.candidate = t.candidate
+    left join _shared as d
+        on k.contact_token = d.contact_token and c.journey = d.journey and c.step = d.step
+        and c.occurrence = d.occurrence and k.refusal is null
+    left join _choices as l
+        on c.journey = l.journey and c.step = l.step and k.consent_channel = l.consent_channel
+        and c.language = l.language and c.rfm_tier is not distinct from l.rfm_tier
+        and c.blank_variables = l.blank_variables
+    left join (select distinct z.timezone from _zone_days as z inner join _quiet_days as q
+        on q.timezone in ('all', z.timezone)) as q on c.timezone = q.timezone
+)
+select
+    * exclude (no_consent, duplicate, expired, complaint, stock, held, holdout),
+    case
+        when no_consent is not null then 'no_consent'
+        when duplicate is not null then 'duplicate'
+        when expired is not null then 'expired'
+        when complaint is not null then 'open_complaint'
+        when stock is not null then 'stock_gone'
+        when held is not null then 'held'
+        when holdout is not null then 'holdout'
+    end as outcome,
+    coalesce(no_consent, duplicate, expired, complaint, stock, held, holdout) as rule_id
+from asked
+"""
