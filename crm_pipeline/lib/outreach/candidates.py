@@ -53,12 +53,12 @@ def make_candidates(
     """
     connection.execute(_PEOPLE, {"zone": zone.key})
     (send_date,) = fetch_row(connection, "select send_date from _moment")
-    make_clocks(connection, send_date)
+    make_clocks(connection, send_date, zone)
     _make_audience(connection, journeys)
     connection.execute(_CLAIMS)
     connection.execute(_CLAIM_STATES)
     _make_offers(connection)
-    connection.execute(_CANDIDATES, {"salt": salt})
+    connection.execute(_CANDIDATES, {"zone": zone.key, "salt": salt})
     connection.execute(_WITHDRAWALS)
     connection.execute(_OPTIONS)
     connection.execute(_COUNTED)
@@ -66,14 +66,12 @@ def make_candidates(
         connection.execute(f"drop table temp.{name}")
 
 
-# The row without a customer stands for everybody the model does not know: they are never sent to.
 _PEOPLE = """
 create or replace temp table _people as
 select
-    customer_id, timezone, language, rfm_tier, suppression_rule, open_complaint_since, guide_id
+    customer_id, coalesce(timezone, $zone) as timezone, coalesce(language, 'zh-CN') as language,
+    rfm_tier, suppression_rule, open_complaint_since, guide_id
 from activation.outreach_customers
-union all
-select null, $zone, null, null, 'suppression.unknown_customer', null, null
 """
 
 
@@ -199,28 +197,32 @@ from _claims where state <> 'refused'
 group by contact_token, journey, step, occurrence
 """
 
+# Materialized: DuckDB 2.0.0 loses who has no match when the zone of a left join is joined at once.
 _CANDIDATES = """
 create or replace temp table _candidates as
-with due as (
+with placed as materialized (
+    select
+        a.*, p.rfm_tier, p.open_complaint_since,
+        coalesce(p.timezone, $zone) as timezone,
+        coalesce(p.language, 'zh-CN') as language,
+        case
+            when p.customer_id is null then 'suppression.unknown_customer'
+            else p.suppression_rule
+        end as suppression_rule,
+        coalesce(a.guide_id, p.guide_id) as advisor_id
+    from _audience as a
+    left join _people as p on a.customer_id = p.customer_id
+),
+due as (
     select
         a.*, s.step, s.step_place,
-        p.customer_id is not null as is_known,
-        coalesce(p.timezone, nobody.timezone) as timezone,
-        coalesce(p.language, 'zh-CN') as language,
-        p.rfm_tier,
-        p.open_complaint_since,
-        case when p.customer_id is null then nobody.suppression_rule else p.suppression_rule end
-            as suppression_rule,
-        coalesce(a.guide_id, p.guide_id) as advisor_id,
         a.triggered_at + to_hours(s.delay_hours) as due_at,
         least(
             a.triggered_at + to_hours(s.delay_hours + s.valid_hours), a.expires_at
         ) as valid_until
-    from _audience as a
+    from placed as a
     inner join _steps as s on a.journey = s.journey
-    cross join (from _people where customer_id is null) as nobody
-    left join _people as p on a.customer_id = p.customer_id
-    inner join _zone_days as z on coalesce(p.timezone, nobody.timezone) = z.timezone
+    inner join _zone_days as z on a.timezone = z.timezone
     where a.triggered_at + to_hours(s.delay_hours) < z.day_until_at
 ),
 named as (

@@ -202,11 +202,12 @@ budgets as (
     from _budgets as b
 ),
 found as (
-    select rule_id, kind, who, consent_channel, allowed::double as allowed,
-        (used + service)::double as counted
+    select rule_id, kind, who, consent_channel, allowed::decimal(24, 6) as allowed,
+        (used + service)::decimal(24, 6) as counted
     from quotas
     union all
-    select rule_id, kind, who, null, allowed::double, (used + service)::double from budgets
+    select rule_id, kind, who, null, allowed::decimal(24, 6), (used + service)::decimal(24, 6)
+    from budgets
 )
 select
     (select count(*) from _limits) + row_number() over (order by rule_id, who),

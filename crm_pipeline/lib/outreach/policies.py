@@ -156,13 +156,16 @@ def make_policies(
     _make_moment(connection, moment, zone)
 
 
-def make_clocks(connection: duckdb.DuckDBPyConnection, send_date: dt.date) -> None:
+def make_clocks(
+    connection: duckdb.DuckDBPyConnection, send_date: dt.date, zone: ZoneInfo
+) -> None:
     """The instants of every local minute, day and window the rules ask for, for every zone.
 
-    Zones come from ``_people``. A table of instants keeps daylight saving out of the queries: a day
-    of 23 hours is one whose borders lie 23 hours apart.
+    For the zones of ``_people`` and the business zone. A table of instants keeps daylight saving
+    out of the queries: a day of 23 hours is one whose borders lie 23 hours apart.
     """
-    zones = _column(connection, "select distinct timezone from _people order by all")
+    query = "select timezone from _people union select $zone order by all"
+    zones = [name for (name,) in connection.execute(query, {"zone": zone.key}).fetchall()]
     minutes = {60 * hour for hour in range(24)}
     minutes |= set(
         _column(connection, "select distinct send_minute from _steps where send_minute is not null")
@@ -176,18 +179,18 @@ def make_clocks(connection: duckdb.DuckDBPyConnection, send_date: dt.date) -> No
     }  # fmt: skip
     tomorrow = send_date + dt.timedelta(days=1)
     for name in zones:
-        zone = ZoneInfo(name)
+        local = ZoneInfo(name)
         found["_zone_days"].append(
-            {"timezone": name, "day_from_at": local_instant(send_date, 0, zone),
-             "day_until_at": local_instant(tomorrow, 0, zone)}
+            {"timezone": name, "day_from_at": local_instant(send_date, 0, local),
+             "day_until_at": local_instant(tomorrow, 0, local)}
         )  # fmt: skip
         found["_zone_minutes"] += [
-            {"timezone": name, "minute": at, "minute_at": local_instant(send_date, at, zone)}
+            {"timezone": name, "minute": at, "minute_at": local_instant(send_date, at, local)}
             for at in sorted(minutes)
         ]
         found["_zone_windows"] += [
             {"timezone": name, "window_days": length,
-             "from_at": local_instant(send_date - dt.timedelta(days=length - 1), 0, zone)}
+             "from_at": local_instant(send_date - dt.timedelta(days=length - 1), 0, local)}
             for length in sorted(days)
         ]  # fmt: skip
     for table, rows in found.items():

@@ -190,7 +190,7 @@ class World:
                 "purpose": "marketing", "consent_channel": channel, "action": action,
                 "notice_version": "1", "evidence": "form", **changes,
             }  # fmt: skip
-            row["record_id"] = "|".join([row["contact_value"], person, action, str(moment)])
+            row["record_id"] = "|".join([*row.values(), str(moment)])
             rows.append(row)
         table = pa.Table.from_pylist(rows, pa.schema([(c, pa.string()) for c in CONSENT_COLUMNS]))
         times = pa.array([moment] * len(rows), pa.timestamp("us"))

@@ -112,9 +112,9 @@ def test_deciding_a_past_day_again_gives_the_same_bytes(world: World, tmp_path: 
     spec = journey(holdout_pct=30)
     world.rules["outreach_caps"] = [cap("week", 7, 1)]
     first = world.decide(spec)
-    for days in (0, -1):  # what this very night and a later one claimed
-        world.claim("1", days_ago=days, journey="wake_up")
-        world.claim("2", days_ago=days)
+    world.claim("1", days_ago=0, journey="wake_up")  # what this very night claimed
+    world.claim("2", days_ago=-1, journey="wake_up")  # and a later one
+    world.claim("3", days_ago=0)
     again = world.decide(spec)
     for name, table in (("first", first), ("again", again)):
         write_parquet(table, tmp_path / f"{name}.parquet")
