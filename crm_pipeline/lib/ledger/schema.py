@@ -235,6 +235,7 @@ deliveries = sa.Table(
     sqlite_autoincrement=True,
 )
 sa.Index("deliveries_by_claim", deliveries.c.claim_id)
+sa.Index("deliveries_by_batch", deliveries.c.batch_id)
 
 # A task of WeCom: a member of staff confirms it, then it is sent to each of its customers.
 wecom_tasks = sa.Table(

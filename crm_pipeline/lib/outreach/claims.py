@@ -427,11 +427,21 @@ def _move(connection: sa.Connection, batch_id: str, state: str) -> int:
 
 
 def expire_claims(ledger: sa.Engine, *, now: dt.datetime, older_than: dt.timedelta) -> int:
-    """Claims nobody recorded for so long may have left: uncertain from now on."""
+    """Claims nobody recorded for so long may have left: uncertain from now on.
+
+    What was claimed for a file of a batch that is being sent is left: releasing it again finds
+    out whether it stands in the file.
+    """
+    sending = sa.select(batches.c.batch_id).where(batches.c.state.in_(SENDING))
+    is_mended = sa.and_(claims.c.state_reason.startswith("file:"), claims.c.batch_id.in_(sending))
     with ledger.begin() as connection:
         result = connection.execute(
             sa.update(claims)
-            .where(claims.c.state == "claimed", claims.c.claimed_at < now - older_than)
+            .where(
+                claims.c.state == "claimed",
+                claims.c.claimed_at < now - older_than,
+                sa.or_(claims.c.state_reason.is_(None), ~is_mended),
+            )
             .values(state="uncertain", state_reason="claimed and never recorded")
         )
         count = int(result.rowcount)

@@ -45,7 +45,7 @@ def approve(
     who = operators.require()
     with ledger.begin() as connection:
         batch = get_batch(connection, batch_id)
-        _refuse_unless(batch, ("planned",), "approved")
+        refuse_unless(batch, ("planned",), "approved")
         refuse_expired(batch, now)
         if batch.planned_by == who:
             raise OutreachError(
@@ -82,7 +82,7 @@ def advance(
     """
     with ledger.begin() as connection:
         batch = get_batch(connection, batch_id)
-        _refuse_unless(batch, SENDABLE, "released")
+        refuse_unless(batch, SENDABLE, "released")
         refuse_expired(batch, now)
         if batch.state == "approved":
             state = "canary" if batch.canary_pct < 100 else "released"
@@ -96,7 +96,7 @@ def stop(ledger: sa.Engine, batch_id: str, actor: str, reason: str, *, now: dt.d
     """Stops a batch: from the next claim on nothing of it leaves."""
     with ledger.begin() as connection:
         batch = get_batch(connection, batch_id)
-        _refuse_unless(batch, OPEN, "stopped")
+        refuse_unless(batch, OPEN, "stopped")
         move(connection, batch, "stopped", actor, "batch_stopped", now, reason=reason)
         return get_batch(connection, batch_id)
 
@@ -112,7 +112,7 @@ def resume(ledger: sa.Engine, batch_id: str, operators: Operators, *, now: dt.da
     who = operators.require()
     with ledger.begin() as connection:
         batch = get_batch(connection, batch_id)
-        _refuse_unless(batch, ("stopped",), "resumed")
+        refuse_unless(batch, ("stopped",), "resumed")
         refuse_expired(batch, now)
         newer = sa.select(batches.c.batch_id).where(
             batches.c.journey == batch.journey,
@@ -218,7 +218,12 @@ def refuse_expired(batch: Batch, now: dt.datetime) -> None:
         )
 
 
-def _refuse_unless(batch: Batch, states: Sequence[str], wanted: str) -> None:
+def refuse_unless(batch: Batch, states: Sequence[str], wanted: str) -> None:
+    """Only some states can become others.
+
+    Raises:
+        OutreachError: the batch is in another.
+    """
     if batch.state not in states:
         raise OutreachError(
             f"the batch is {batch.state} and cannot be {wanted}",

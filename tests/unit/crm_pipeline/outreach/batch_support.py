@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from crm_pipeline.lib.consent import post_consents, tokenise_contact
+from crm_pipeline.lib.history import Slice, write_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.identity import assign_customer_ids, read_accounts
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.ledger.schema import audit, batches, claims
 from crm_pipeline.lib.outreach.claims import ClaimReport, claim_messages
+from crm_pipeline.lib.outreach.journey import JourneySpec
+from crm_pipeline.lib.outreach.life import approve
 from crm_pipeline.lib.outreach.message import Message, message_id_of
+from crm_pipeline.lib.outreach.operators import Operators
+from crm_pipeline.lib.outreach.plan import Batch, plan_batches
+from crm_pipeline.lib.outreach.preview import preview_batch
+from crm_pipeline.lib.outreach.release import ReleaseReport, Rules, release_batch
 
 KEY = b"a key for tests only"
 AS_OF = dt.date(2026, 6, 30)
@@ -25,6 +36,48 @@ CONSENT_COLUMNS = (
     "record_id", "channel", "source_customer_id", "contact_kind", "contact_value", "purpose",
     "consent_channel", "action", "notice_version", "evidence",
 )  # fmt: skip
+LI, WANG = (Operators(name, ("li", "wang")) for name in ("li", "wang"))
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+RULES = Rules(SHANGHAI, dict.fromkeys(("email", "sms"), (dt.time(22), dt.time(8))))
+DECISION_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in (
+            "decision_id", "customer_id", "journey", "step", "occurrence", "run_kind", "outcome",
+            "rule_id", "purpose", "message_tag", "consent_channel", "contact_token",
+            "contact_mask", "language", "content_id", "content_version", "sku", "guide_id",
+        )),
+        ("priority", pa.int32()),
+        ("unit_cost_amount", pa.decimal128(18, 6)),
+        *((name, pa.timestamp("us")) for name in (
+            "triggered_at", "planned_send_at", "valid_until", "decided_at",
+        )),
+        ("as_of_date", pa.date32()),
+        ("variables", pa.string()),
+        ("evidence", pa.string()),
+    ]
+)  # fmt: skip
+
+
+def journey(**changes: Any) -> JourneySpec:
+    """A journey of one mail that goes out whole."""
+    values = {
+        "journey": "wake_up", "description": "Wakes up.", "canary_pct": 100,
+        "audience": "activation.wake_up_audience",
+        "steps": [{"step": "first", "channels": ["email"]}], **changes,
+    }  # fmt: skip
+    return JourneySpec.model_validate(values)
+
+
+def render(decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Words for everybody but those whose variables say ``refuse``."""
+    variables = pa.array(decisions.column("variables").to_pylist(), pa.string())
+    refused = decisions.filter(pc.equal(variables, '"refuse"'))
+    kept = decisions.filter(pc.not_equal(variables, '"refuse"'))
+    texts = pa.array(["A gift, 退订回T"] * kept.num_rows, pa.string())
+    kept = kept.append_column("subject", pa.array(["We miss you"] * kept.num_rows, pa.string()))
+    reasons = pa.array(["blank_variable:name"] * refused.num_rows, pa.string())
+    refused = refused.select(["decision_id", "content_id"]).append_column("reason", reasons)
+    return kept.append_column("body", texts), refused
 
 
 class People:
@@ -116,6 +169,80 @@ class People:
         self, messages: list[Message], batch_id: str = "b1", now: dt.datetime = NOW
     ) -> ClaimReport:
         return claim_messages(self.home, self.ledger, batch_id, messages, now=now)
+
+    def decisions(self, *people: str, outcome: str = "send", **changes: Any) -> pa.Table:
+        """One decision for each of these people, of the night after ``AS_OF``."""
+        rows = []
+        for person in people or self.sources:
+            message = self.message(person)
+            copied = {
+                name: getattr(message, name)
+                for name in DECISION_SCHEMA.names
+                if hasattr(message, name)
+            }
+            rows.append({
+                **copied, "run_kind": "nightly", "outcome": outcome, "rule_id": "send.allowed",
+                "sku": None, "priority": 50, "unit_cost_amount": Decimal("0.050000"),
+                "triggered_at": NOW, "decided_at": NOW - dt.timedelta(hours=9),
+                "as_of_date": AS_OF, "variables": '{}',
+                "evidence": json.dumps({"timezone": "Asia/Shanghai"}), **changes,
+            })  # fmt: skip
+        return pa.Table.from_pylist(rows, DECISION_SCHEMA)
+
+    def record(
+        self, table: pa.Table, as_of: dt.date = AS_OF, name: str = "outreach_decisions"
+    ) -> Slice:
+        return write_slice(
+            self.home, self.ledger, table_name=name, as_of=as_of, data=table, reason="test"
+        )
+
+    def plan(
+        self,
+        spec: JourneySpec | None = None,
+        *,
+        as_of: dt.date = AS_OF,
+        by: str = "schedule",
+        now: dt.datetime = NOW,
+        name: str = "outreach_decisions",
+    ) -> list[Batch]:
+        return plan_batches(
+            self.home, self.ledger, spec or journey(), as_of=as_of, render=render, now=now,
+            planned_by=by, table_name=name,
+        )  # fmt: skip
+
+    def planned(self, spec: JourneySpec | None = None, **changes: Any) -> Batch:
+        """A batch to everybody, planned and previewed."""
+        self.record(self.decisions(**changes))
+        (batch,) = self.plan(spec)
+        preview_batch(self.home, self.ledger, batch, now=NOW, actor="li")
+        return batch
+
+    def planned_beside(self, batch: Batch) -> Batch:
+        """Another journey's batch to the same people."""
+        self.record(
+            pa.concat_tables([self.decisions(journey="cart"), self.decisions()]),
+            name="outreach_trigger_decisions",
+        )
+        (other,) = self.plan(journey(journey="cart"), name="outreach_trigger_decisions")
+        assert other.batch_id != batch.batch_id
+        return other
+
+    def approved(self, spec: JourneySpec | None = None, **changes: Any) -> Batch:
+        return self.approve(self.planned(spec, **changes))
+
+    def approve(self, batch: Batch) -> Batch:
+        preview_batch(self.home, self.ledger, batch, now=NOW, actor="li")
+        return approve(self.home, self.ledger, batch.batch_id, WANG, now=NOW)
+
+    def release(
+        self, batch: Batch | str, now: dt.datetime = NOW, **environment: str
+    ) -> ReleaseReport:
+        """Releases live into files, unless the environment says otherwise."""
+        return release_batch(
+            self.home, self.ledger, self.vault, getattr(batch, "batch_id", batch),
+            environment={"CRM_DELIVERY": "live", **environment}, rules=RULES, now=lambda: now,
+            actor="li",
+        )  # fmt: skip
 
     def states(self) -> dict[str, str]:
         """Claim id → state."""
