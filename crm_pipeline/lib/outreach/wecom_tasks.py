@@ -179,9 +179,10 @@ class WecomDispatcher:
         failpoint("wecom_called")
         self._record_task(batch_id, task_id, taken, addresses, answer, now)
         failpoint("wecom_recorded")
-        lost = {one for one in contacts if one in answer.unreachable}
-        report.delivered[answer.delivery.outcome] += len(taken) - len(lost)
-        report.delivered["rejected"] += len(lost)
+        lost = sum(one in answer.unreachable for one in contacts)
+        report.delivered[answer.delivery.outcome] += len(taken) - lost
+        if lost:
+            report.delivered["rejected"] += lost
 
     def _plan_task(
         self, batch_id: str, task_id: str, guide: str, taken: Sequence[Message], now: dt.datetime

@@ -113,7 +113,9 @@ class SmtpAdapter:
             mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         mail["List-Unsubscribe"] = f"<{leave}>"
         mail["X-CRM-Message"] = message.message_id
-        mail.set_content(message.body, charset="utf-8")
+        # Seven bits: not every server on the way takes eight.
+        coding = "quoted-printable" if message.body.isascii() else "base64"
+        mail.set_content(message.body, charset="utf-8", cte=coding)
         return mail.as_bytes()
 
     def _once(self, mail: bytes, address: str, message_id: str) -> Delivery:
