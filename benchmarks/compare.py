@@ -61,6 +61,7 @@ PIPELINE_ALONE = frozenset(
         "marts.customer_features",
         "marts.customer_timeline",
         "marts.next_orders",
+        "marts.outreach_results",
         "marts.recommendations",
         "marts.replenishment_dues",
         "marts.sales_forecast",
@@ -70,6 +71,7 @@ PIPELINE_ALONE = frozenset(
         "ops.late_records",
         "ops.order_differences",
         "ops.unconverted_amounts",
+        "ops.unmatched_receipts",
     }
 )
 

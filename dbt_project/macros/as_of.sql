@@ -40,6 +40,7 @@
         'playbook_min_orders', 'playbook_prior_days', 'sequence_holdout_days', 'sequence_history_days',
         'sequence_category_limit', 'recommendation_count', 'recommendation_half_life_days', 'recommendation_quality_days',
         'outreach_memory_days', 'stock_place_days'
+        'outreach_result_days'
     ] %}
         {% if var(name) | int < 1 %}
             {{ exceptions.raise_compiler_error("var " ~ name ~ " is " ~ var(name) ~ "; give a whole number above 0") }}

@@ -85,7 +85,7 @@ def told_stories() -> list[Delivery]:
 
 
 def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
-    """Consents, official tiers and scores, of before and after the day."""
+    """Consents, messages, official tiers and scores, of before and after the day."""
     moments = [dt.datetime.combine(FIRST_DAY, dt.time(8)), END_AT + dt.timedelta(hours=1)]
     known = [moment for moment in moments if until is None or moment < until]
     days = [FIRST_DAY, AS_OF] if until else [FIRST_DAY, AS_OF, AS_OF + dt.timedelta(days=1)]
@@ -96,6 +96,12 @@ def of_the_ledger(warehouse: Path, until: dt.datetime | None) -> None:
          "purpose": purpose, "consent_channel": "email", "is_granted": moment < END_AT,
          "occurred_at": moment, "known_at": moment, "feed": "consents", "file_sha256": "f"}
         for moment in known for account in ("a1", "a2") for purpose in ("marketing", "profiling")
+    ])  # fmt: skip
+    dbt_support.insert(warehouse, "ledger.claims", [
+        {"claim_id": f"m{number}", "decision_id": f"d{number}", "person_id": "c-desk-a1",
+         "journey": "dormant_wake_up", "step": "wake_up", "consent_channel": "email",
+         "state": "sent", "sent_at": dt.datetime.combine(day, dt.time(2)) + dt.timedelta(days=1),
+         "as_of_date": day} for number, day in enumerate(days, 1)
     ])  # fmt: skip
     dbt_support.insert(warehouse, "history.official_rfm_tiers", [
         {"as_of_date": day, "customer_id": "c-shop-a1", "rfm_tier": tier, "ladder": "playbook",

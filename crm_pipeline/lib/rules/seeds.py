@@ -34,6 +34,7 @@ from crm_pipeline.lib.rules.outreach_budgets import read_outreach_budgets
 from crm_pipeline.lib.rules.outreach_gates import read_outreach_gates
 from crm_pipeline.lib.rules.price_bands import read_price_bands
 from crm_pipeline.lib.rules.quiet_days import read_quiet_days
+from crm_pipeline.lib.rules.reach_rules import read_reach_rules
 from crm_pipeline.lib.rules.recommendation_reasons import read_recommendation_reasons
 from crm_pipeline.lib.rules.replenishment_lives import read_replenishment_lives
 from crm_pipeline.lib.rules.score_gates import read_score_gates
@@ -76,6 +77,7 @@ READERS = (
     read_outreach_gates,
     read_price_bands,
     read_quiet_days,
+    read_reach_rules,
     read_recommendation_reasons,
     read_replenishment_lives,
     read_score_gates,
