@@ -60,7 +60,7 @@ def ticks(schedule: dg.ScheduleDefinition, since: datetime, days: int) -> list[d
     """The moments Dagster's scheduler evaluates the schedule at."""
     assert isinstance(schedule.cron_schedule, str)
     assert schedule.execution_timezone is not None
-    found = []
+    found: list[datetime] = []
     for moment in schedule_execution_time_iterator(
         since.timestamp(), schedule.cron_schedule, schedule.execution_timezone, True
     ):
@@ -90,7 +90,7 @@ def named_jobs(zone: str) -> dg.RepositoryDefinition:
 
 def asked(schedule: dg.ScheduleDefinition, moments: list[datetime]) -> list[tuple[str, str]]:
     """Day and run key of every run the ticks ask for."""
-    requests = []
+    requests: list[dg.RunRequest] = []
     assert schedule.execution_timezone is not None
     repository = named_jobs(schedule.execution_timezone)
     with dg.DagsterInstance.ephemeral() as instance:
