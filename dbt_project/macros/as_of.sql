@@ -39,7 +39,7 @@
         'interest_window_days', 'lifecycle_month_count', 'recent_days', 'behaviour_window_days', 'value_horizon_days',
         'playbook_min_orders', 'playbook_prior_days', 'sequence_holdout_days', 'sequence_history_days',
         'sequence_category_limit', 'recommendation_count', 'recommendation_half_life_days', 'recommendation_quality_days',
-        'outreach_memory_days', 'stock_place_days'
+        'outreach_memory_days', 'stock_place_days',
         'outreach_result_days'
     ] %}
         {% if var(name) | int < 1 %}
