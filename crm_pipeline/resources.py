@@ -112,7 +112,8 @@ class Deployment(dg.ConfigurableResource):
 
     def post_consents(self, table: pa.Table, *, feed: str, file_sha256: str) -> None:
         """Books consent events in the ledger, keyed by contact token; of receipts the opt-outs,
-        before what they prove about messages."""
+        before what they prove about messages.
+        """
         key = self.settings.keys.token_key
         said: dict[str, Any] = {"key": key, "feed": feed, "file_sha256": file_sha256}
         if "receipt_kind" in table.column_names:
