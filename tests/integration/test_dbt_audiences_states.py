@@ -113,7 +113,7 @@ def looks() -> Iterator[dict[str, Any]]:
 
 
 def deliveries() -> list[Delivery]:
-    goods = [
+    goods: list[dict[str, Any]] = [
         {"sku": "TEA", "product_name": "Green tea", "category_name": "tea"},
         {"sku": "MAT", "product_name": "Mat", "category_name": "sports"},
         {"sku": "RICH", "product_name": "Rich tea", "is_premium": True},
