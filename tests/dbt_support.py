@@ -20,7 +20,7 @@ from unittest import mock
 import duckdb
 
 from crm_pipeline.lib.ingestion.entities import ENTITIES, RECORD_COLUMNS, Entity, part_columns
-from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES, PYTHON_TABLES
+from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES, HISTORY_COLUMNS, PYTHON_TABLES
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -79,6 +79,7 @@ OTHER_TABLES: dict[str, dict[str, str]] = {
         "claimed_at": "timestamp",
         "sent_at": "timestamp",
         "as_of_date": "date",
+        "run_kind": "varchar",
     },
     "ledger.identity_overrides": {
         "override_id": "bigint",
@@ -98,32 +99,7 @@ OTHER_TABLES: dict[str, dict[str, str]] = {
         "reason_code": "varchar",
         "column_name": "varchar",
     },
-    "history.official_rfm_tiers": {
-        "as_of_date": "date",
-        "customer_id": "varchar",
-        "rfm_tier": "varchar",
-        "ladder": "varchar",
-        "reason": "varchar",
-    },
-    "history.outreach_decisions": {
-        "decision_id": "varchar",
-        "customer_id": "varchar",
-        "journey": "varchar",
-        "step": "varchar",
-        "occurrence": "varchar",
-        "outcome": "varchar",
-        "rule_id": "varchar",
-        "consent_channel": "varchar",
-        "contact_token": "varchar",
-        "contact_mask": "varchar",
-        "purpose": "varchar",
-        "content_id": "varchar",
-        "planned_send_at": "timestamp",
-        "valid_until": "timestamp",
-        "decided_at": "timestamp",
-        "as_of_date": "date",
-        "evidence": "varchar",
-    },
+    **{f"history.{name}": columns for name, columns in HISTORY_COLUMNS.items()},
     **PYTHON_TABLES,
 }
 

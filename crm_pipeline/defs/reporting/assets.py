@@ -14,13 +14,16 @@ import dagster as dg
 from crm_pipeline.lib.dbt_manifest import ensure_manifest
 from crm_pipeline.lib.fingerprint import fingerprint_snapshot
 from crm_pipeline.lib.history import find_slice
+from crm_pipeline.lib.outreach.balance import count_candidates
+from crm_pipeline.lib.outreach.journey import load_journeys
+from crm_pipeline.lib.outreach.moments import night_of
 from crm_pipeline.lib.progress import say, step
 from crm_pipeline.lib.publish import (
     check_build,
     keep_past_build,
     publish_build,
 )
-from crm_pipeline.lib.publish.gate import check_day
+from crm_pipeline.lib.publish.gate import check_candidates, check_day
 from crm_pipeline.lib.reporting.write_report import find_build, write_reports
 from crm_pipeline.lib.warehouse import open_warehouse
 from crm_pipeline.lib.warehouse.plan import read_run_id
@@ -28,6 +31,7 @@ from crm_pipeline.lib.warehouse.sources import describe_inputs
 from crm_pipeline.partitions import KEPT, OFFICIAL, ONE_DAY_A_RUN, business_days
 from crm_pipeline.resources import POOL, Clock, Deployment, Warehouse
 
+JOURNEYS = load_journeys(Path(__file__).parents[1] / "outreach")
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
 PUBLISHED_SCHEMAS = ("marts", "metrics", "ops")
 DECISIONS = "outreach_decisions"
@@ -71,6 +75,10 @@ def published_build(
     with open_warehouse(plan.path, read_only=True) as connection:
         snapshot = home.snapshots / read_run_id(connection, as_of)
         findings = [*check_build(connection), *check_day(connection, as_of)]
+        if not plan.is_backfill and _decisions_sha256(deployment, as_of):
+            night, zone = night_of(as_of, deployment.settings.zone), deployment.settings.zone
+            counts = count_candidates(connection, JOURNEYS, moment=night, zone=zone)
+            findings += check_candidates(connection, as_of, counts)
     told = [str(finding) for finding in findings]
     if not findings and not plan.is_backfill:
         inputs = describe_inputs(snapshot)

@@ -9,6 +9,7 @@ what the decisions lose or double is seen.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
@@ -55,6 +56,22 @@ def count_candidates(
             {"zone": zone.key, "day_end": moment.day_after_sending},
         )
     return counts
+
+
+def count_outcomes(
+    connection: duckdb.DuckDBPyConnection, table: str, as_of: dt.date
+) -> dict[str, int]:
+    """Decisions of the night of a day by journey, as a table shows them.
+
+    A journey with a repeated decision is left out: it then differs from any count of candidates.
+    """
+    rows = connection.execute(
+        f"select journey, count(distinct (customer_id, step, occurrence)) from {table} "
+        "where as_of_date = ? and run_kind = 'nightly' group by journey "
+        "having count(*) = count(distinct decision_id) order by journey",
+        [as_of],
+    ).fetchall()
+    return dict(rows)
 
 
 def find_imbalance(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:

@@ -7,12 +7,13 @@ Not here: rules of one model (dbt tests), of one file (landing checks).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from crm_pipeline.lib.errors import PublishError
+from crm_pipeline.lib.outreach.balance import count_outcomes, find_imbalance
 
 REQUIRED_TABLES = (
     "marts.source_customers",
@@ -73,6 +74,21 @@ def check_day(connection: duckdb.DuckDBPyConnection, as_of: dt.date) -> list[Fin
     found = ", ".join(str(day) for (day,) in built) or "nothing"
     message = f"the warehouse was built for {found}, not for {as_of}; run the whole job"
     return [Finding("the_build_is_of_its_day", message)]
+
+
+def check_candidates(
+    connection: duckdb.DuckDBPyConnection, as_of: dt.date, candidates: Mapping[str, int]
+) -> list[Finding]:
+    """Checks that the night's outcomes are as many as ``candidates`` of every journey.
+
+    To be asked of a run that decided; one for the past does not.
+    """
+    if not _exists(connection, "marts.outreach_decisions"):
+        return []
+    found = count_outcomes(connection, "marts.outreach_decisions", as_of)
+    problems = find_imbalance(found, candidates)
+    message = "; ".join(problems)
+    return [Finding("candidates_are_the_sum_of_the_outcomes", message)] if problems else []
 
 
 def require_clean(findings: Sequence[Finding]) -> None:

@@ -108,6 +108,7 @@ def test_every_source_exists_typed_and_empty_in_a_new_home(home: Home) -> None:
             "ledger.inbox_files", "ledger.consents", "ledger.claims",
             "ledger.identity_overrides", "quarantine.records",
             "history.official_rfm_tiers", "history.outreach_decisions",
+            "history.outreach_trigger_decisions",
             "identity.customer_accounts", "identity.customer_id_changes", "identity.quality",
             "identity.loose_links",
             "scores.churn_scores", "scores.clv_scores", "scores.customer_clusters",
