@@ -139,8 +139,19 @@ def legacy_report(home: Path) -> None:
 @main.command()
 @home_option
 @click.option("--feed", help="Only this feed [default: every feed with quarantined records].")
-def replay(home: Path, feed: str | None) -> None:
-    """Puts kept raw files through today's mapping again, the quarantined ones first of all."""
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Decides and plans the outreach of that night again, and compares; changes nothing.",
+)
+def replay(home: Path, feed: str | None, as_of: datetime | None) -> None:
+    """Puts kept raw files through today's mapping again; with --as-of decides a night again."""
+    if feed and as_of:
+        raise click.UsageError("--feed and --as-of exclude each other")
+    if as_of is not None:
+        from crm_pipeline.replay_command import replay_night
+
+        sys.exit(0 if replay_night(open_home(home), as_of.date()) else 1)
     from crm_pipeline.run_command import replay_feeds
 
     replay_feeds(open_home(home), feed)

@@ -34,6 +34,7 @@ from crm_pipeline.lib.scoring.registry import newest_records
 from crm_pipeline.lib.settings import HomeSettings, remember, resolve
 
 CHANNELS = Path(__file__).parent / "defs" / "channels"
+PROJECT_SEEDS = Path(__file__).parents[1] / "dbt_project" / "seeds"
 DEFAULT_EXAMPLE = "world"
 TOLD = {
     "churn": ("auc", "pr_auc", "brier", "ece", "lift_at_10pct", "days_since_last_order_auc"),

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from outreach_support import AS_OF, SALT, SHANGHAI, World, cap, journey, step
+import sqlalchemy as sa
+from outreach_support import AS_OF, NOON, SALT, SHANGHAI, World, cap, journey, step
 
 from crm_pipeline.lib.errors import LedgerError, OutreachError
-from crm_pipeline.lib.history import find_slice
+from crm_pipeline.lib.files import sha256_of, write_parquet
+from crm_pipeline.lib.history import find_slice, read_slice
+from crm_pipeline.lib.ledger.schema import batches
 from crm_pipeline.lib.outreach.decisions import decide_all
 from crm_pipeline.lib.outreach.inputs import KEPT, keep_inputs
 from crm_pipeline.lib.outreach.moments import night_of
-from crm_pipeline.lib.outreach.replay import find_difference, replay_decisions
+from crm_pipeline.lib.outreach.replay import find_difference, replay_decisions, replay_plans
 
 
 @pytest.fixture
@@ -100,3 +104,43 @@ def test_the_first_difference_names_the_decision_and_the_column() -> None:
     assert find_difference(one, one.rename_columns(["decision_id", "result"])) == (
         "the columns differ: outcome, result"
     )
+
+
+def test_the_plans_of_the_night_are_made_again_too(world: World) -> None:
+    with world.ledger.connect() as connection:
+        recorded = find_slice(world.home, connection, "outreach_decisions", AS_OF)
+    assert recorded is not None
+    columns = ["decision_id", "customer_id", "content_id"]
+
+    def plan_of(decisions: pa.Table) -> pa.Table:
+        return decisions.select(columns)
+
+    table = read_slice(recorded)
+    is_sent = pc.and_(
+        pc.equal(table.column("journey"), "wake_up"), pc.equal(table.column("outcome"), "send")
+    )
+    plan = plan_of(table.filter(is_sent))
+    path = world.home.outbox / "wake_up" / "plan.parquet"
+    write_parquet(plan, path)
+    with world.ledger.begin() as connection:
+        connection.execute(
+            sa.insert(batches).values(
+                batch_id="b", journey="wake_up", run_kind="nightly", as_of_date=AS_OF,
+                slice_sha256=recorded.sha256, state="planned", message_count=plan.num_rows,
+                plan_path=path.relative_to(world.home.root).as_posix(),
+                plan_sha256=sha256_of(path), canary_pct=5.0, valid_until=NOON.replace(tzinfo=None),
+                planned_by="li", planned_at=NOON.replace(tzinfo=None),
+            )
+        )  # fmt: skip
+    [same] = replay_plans(world.home, world.ledger, AS_OF, plan_of)
+    assert plan.num_rows > 0 and same.message_count == plan.num_rows
+    assert same.difference is None
+
+    def other(decisions: pa.Table) -> pa.Table:
+        texts = pa.array(["another text"] * decisions.num_rows)
+        return plan_of(decisions).set_column(2, "content_id", texts)
+
+    [differs] = replay_plans(world.home, world.ledger, AS_OF, other)
+    assert differs.difference is not None and "is 'another text'" in differs.difference
+    [fewer] = replay_plans(world.home, world.ledger, AS_OF, lambda rows: plan_of(rows).slice(1))
+    assert fewer.difference == f"the plan had {plan.num_rows} messages, has {plan.num_rows - 1}"

@@ -217,7 +217,13 @@ def test_the_ledger_is_exported_with_its_types(home: Home) -> None:
                 journey="j",
                 step="s",
                 occurrence="o",
+                consent_channel="email",
+                purpose="marketing",
+                message_tag="care",
+                content_id="t",
                 content_version="v",
+                planned_send_at=moment,
+                attempt_count=1,
                 state="sent",
                 claimed_at=moment,
             )
