@@ -273,7 +273,7 @@ def recover_home(home: CrmHome) -> None:
     print(f"unfinished builds removed: {', '.join(found.unfinished_builds) or 'none'}")
     print(f"scratch warehouses removed: {', '.join(found.scratch_files) or 'none'}")
     for batch in found.unfinished_batches:
-        print(f"batch {batch} was claimed but not recorded: the journey's batch job ends it")
+        print(f"batch {batch} was claimed but not written: crm batch release ends it")
 
 
 def _feeds_with_news(

@@ -20,6 +20,7 @@ import duckdb
 from crm_pipeline.definitions import defs
 from crm_pipeline.lib.errors import ConfigError, CrmError
 from crm_pipeline.lib.ingestion.entities import empty_relations
+from crm_pipeline.lib.outreach.plan import list_batches
 from crm_pipeline.lib.progress import say
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, resolve_as_of
 from crm_pipeline.lib.warehouse.lease import hold_lock
@@ -151,8 +152,13 @@ def _refuse_no_orders(connection: duckdb.DuckDBPyConnection, deployment: Deploym
 def evaluate_outreach_sensors(
     instance: dg.DagsterInstance, deployment: Deployment
 ) -> dict[str, str]:
-    """Evaluates each journey's sensor once and runs what it asks for; journey → what happened."""
-    outcomes = {}
+    """Evaluates each journey's sensor once and plans what they ask for, in one run for a day.
+
+    Returns:
+        Journey → what waits for approval, or why nothing was planned.
+    """
+    outcomes: dict[str, str] = {}
+    wanted: dict[str, list[str]] = {}
     for sensor in defs().sensors or []:
         if not sensor.name.endswith("_journey_sensor"):
             continue
@@ -162,14 +168,19 @@ def evaluate_outreach_sensors(
         ) as context:
             tick = sensor.evaluate_tick(context)
         for request in tick.run_requests or []:
-            execute(
-                instance,
-                f"{journey}_batch_job",
-                partition_key=request.partition_key,
-                tags=dict(request.tags),
-            )
-        outcomes[journey] = tick.skip_message or "batch written"
-    return outcomes
+            wanted.setdefault(str(request.partition_key), []).append(journey)
+        outcomes[journey] = tick.skip_message or ""
+    for day, journeys in sorted(wanted.items()):
+        keys = [dg.AssetKey(["outbox", f"{journey}_batch"]) for journey in journeys]
+        only = dg.AssetSelection.assets(*keys)
+        execute(instance, "plan_batches_job", partition_key=day, only=only)
+    waiting = list_batches(deployment.ledger, states=("planned",))
+    for batch in waiting:
+        outcomes[batch.journey] = (
+            f"planned {batch.message_count:,} messages, read them with crm batch preview "
+            f"{batch.batch_id[:8]}, approve them with crm batch approve {batch.batch_id[:8]}"
+        )
+    return {journey: outcome or "nothing to send" for journey, outcome in outcomes.items()}
 
 
 def evaluate_trigger_sensors(

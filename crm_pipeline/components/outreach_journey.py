@@ -1,8 +1,8 @@
-"""One journey: from decisions on record to a batch file, never twice.
+"""One journey: from decisions on record to a batch that waits for approval.
 
 Add here: what Dagster is told about a journey's batches.
-Not here: who is decided for (``lib/outreach/decisions.py``) and how a message is claimed
-(``lib/outreach/batch.py``).
+Not here: who is decided for (``lib/outreach/decisions.py``), what a batch is
+(``lib/outreach/plan.py``), how it goes out (``defs/outreach/release.py``).
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,28 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Self
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import BaseModel
 
 from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.history import find_slice
-from crm_pipeline.lib.outreach.batch import is_written, write_batch
+from crm_pipeline.lib.outreach.content import load_content, render_messages
 from crm_pipeline.lib.outreach.journey import JourneySpec
+from crm_pipeline.lib.outreach.operators import SCHEDULE
+from crm_pipeline.lib.outreach.plan import (
+    NIGHTLY,
+    TICKS,
+    Batch,
+    is_planned,
+    is_tick_unplanned,
+    plan_batches,
+)
+from crm_pipeline.lib.outreach.preview import find_preview, preview_batch
 from crm_pipeline.lib.publish import current_manifest
 from crm_pipeline.partitions import ONE_DAY_A_RUN, business_days
-from crm_pipeline.resources import Clock, Deployment
+from crm_pipeline.resources import DBT_PROJECT, Clock, Deployment
 
-DECISIONS = "outreach_decisions"
+BACKFILL = "dagster/backfill"  # a backfill started in the UI plans nothing, whatever its day
 SLICE_TAG = "crm/decisions"
 MAX_ATTEMPTS = 3
 STALE_AFTER = timedelta(hours=2)
@@ -48,34 +59,28 @@ class OutreachJourney(dg.Component):
 
         @dg.asset(
             key=key,
-            deps=[dg.AssetKey(["history", DECISIONS])],
+            deps=[dg.AssetKey(["history", NIGHTLY])],
             group_name="outbox",
-            kinds={"python", "csv"},
+            kinds={"python", "parquet"},
             owners=["team:crm"],
             partitions_def=business_days(),
             backfill_policy=ONE_DAY_A_RUN,
-            description=f"{journey.description} Claims each message in the ledger, then writes "
-            "the batch file. Re-running writes nothing twice.",
-            code_version="1",
+            description=f"{journey.description} Plans and previews what the day's decisions send; "
+            "a person approves it. Sends nothing.",
+            code_version="2",
         )
         def batch(
             context: dg.AssetExecutionContext, deployment: Deployment, clock: Clock
         ) -> dg.MaterializeResult:
+            if BACKFILL in context.run.tags:
+                return dg.MaterializeResult(metadata={"dagster/row_count": 0})
             as_of = date.fromisoformat(context.partition_key)
-            _refuse_unpublished(deployment, as_of)
-            report = write_batch(
-                deployment.crm_home,
-                deployment.ledger,
-                deployment.vault,
-                journey,
-                as_of=as_of,
-                now=clock.now(),
-            )
+            made = _plan(deployment, clock, journey, as_of)
             return dg.MaterializeResult(
                 metadata={
-                    "dagster/row_count": report.message_count,
-                    "batch_id": report.batch_id,
-                    "not_sent": report.skipped_count,
+                    "dagster/row_count": sum(one.message_count for one in made),
+                    "batch_id": ", ".join(one.batch_id for one in made),
+                    "state": ", ".join(one.state for one in made),
                 }
             )
 
@@ -83,7 +88,7 @@ class OutreachJourney(dg.Component):
             f"{journey.journey}_batch_job",
             selection=dg.AssetSelection.assets(key),
             partitions_def=business_days(),
-            description=f"Writes the batch of {journey.journey} for one night's decisions.",
+            description=f"Plans the batch of {journey.journey} for one day's decisions.",
             tags={"dagster/max_runtime": "3600"},
         )
 
@@ -91,8 +96,8 @@ class OutreachJourney(dg.Component):
             name=f"{journey.journey}_journey_sensor",
             job_name=job.name,
             minimum_interval_seconds=60,
-            description="Starts a batch when new tiers and scores have been published and their "
-            "decisions are not yet in a batch. The ledger is the truth, never the cursor.",
+            description="Plans a batch when decisions are published, or made by a trigger, and "
+            "are not yet in one. The ledger is the truth, never the cursor.",
         )
         def sensor(
             context: dg.SensorEvaluationContext, deployment: Deployment
@@ -102,29 +107,62 @@ class OutreachJourney(dg.Component):
         return dg.Definitions(assets=[batch], jobs=[job], sensors=[sensor])
 
 
+def _plan(deployment: Deployment, clock: Clock, journey: JourneySpec, as_of: date) -> list[Batch]:
+    """Batches of the night and of the ticks of a day, each previewed."""
+    home, ledger, now = deployment.crm_home, deployment.ledger, clock.now()
+    library = load_content(DBT_PROJECT / "seeds")
+    brand = deployment.settings.brand or ""
+
+    def render(decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
+        made = render_messages(decisions, library, brand)
+        return made.messages, made.refused
+
+    tables = [TICKS] if is_tick_unplanned(home, ledger, journey.journey, as_of) else [NIGHTLY]
+    if tables == [NIGHTLY]:
+        _refuse_unpublished(deployment, as_of)
+    made = [
+        one
+        for table_name in tables
+        for one in plan_batches(
+            home, ledger, journey, as_of=as_of, render=render, now=now, planned_by=SCHEDULE,
+            table_name=table_name,
+        )
+    ]  # fmt: skip
+    for one in made:
+        if one.state == "planned" and find_preview(home, one) is None:
+            preview_batch(home, ledger, one, now=now, actor=SCHEDULE)
+    return made
+
+
 def _next_batch(
     context: dg.SensorEvaluationContext, deployment: Deployment, journey: JourneySpec
 ) -> dg.RunRequest | dg.SkipReason:
-    manifest = current_manifest(deployment.crm_home)
+    home, ledger = deployment.crm_home, deployment.ledger
+    manifest = current_manifest(home)
     if manifest is None:
         return dg.SkipReason("nothing has been published yet")
-    with deployment.ledger.connect() as connection:
-        decided = find_slice(deployment.crm_home, connection, DECISIONS, manifest.as_of)
+    with ledger.connect() as connection:
+        decided = find_slice(home, connection, NIGHTLY, manifest.as_of)
     if decided is None:
         return dg.SkipReason(f"no decisions for {manifest.as_of}")
-    if decided.sha256 != manifest.versions.get(DECISIONS):
+    if decided.sha256 != manifest.versions.get(NIGHTLY):
         return dg.SkipReason("the newest decisions are not published: their build was held back")
-    if is_written(deployment.ledger, journey, manifest.as_of, decided.sha256):
-        return dg.SkipReason(f"the batch for {manifest.as_of} is written")
-    return _request(context, journey, decided.sha256, manifest.as_of)
+    if not is_planned(ledger, journey.journey, manifest.as_of, decided.sha256):
+        return _request(context, journey, decided.sha256, manifest.as_of)
+    for day in (manifest.as_of + timedelta(days=1), manifest.as_of + timedelta(days=2)):
+        if journey.trigger != "nightly" and is_tick_unplanned(home, ledger, journey.journey, day):
+            with ledger.connect() as connection:
+                ticks = find_slice(home, connection, TICKS, day)
+            return _request(context, journey, ticks.sha256 if ticks else "", day)
+    return dg.SkipReason(f"the batch for {manifest.as_of} is planned")
 
 
 def _refuse_unpublished(deployment: Deployment, as_of: date) -> None:
     """A run started by hand is bound like the sensor: what the gate held back is never sent."""
     manifest = current_manifest(deployment.crm_home)
     with deployment.ledger.connect() as connection:
-        decided = find_slice(deployment.crm_home, connection, DECISIONS, as_of)
-    if decided is None or manifest is None or manifest.versions.get(DECISIONS) != decided.sha256:
+        decided = find_slice(deployment.crm_home, connection, NIGHTLY, as_of)
+    if decided is None or manifest is None or manifest.versions.get(NIGHTLY) != decided.sha256:
         raise OutreachError(
             f"the decisions of {as_of} are not those of the published build",
             where=str(deployment.crm_home.published),

@@ -68,6 +68,15 @@ monthly_job = dg.define_asset_job(
     tags={**LIMITS, **OFFICIAL},
 )
 
+# `crm run` plans every journey in one run; the journeys' sensors each start a job of their own.
+plan_batches_job = dg.define_asset_job(
+    "plan_batches_job",
+    selection=dg.AssetSelection.groups("outbox"),
+    partitions_def=business_days(),
+    description="Plans the batches of all journeys for one day's decisions. Sends nothing.",
+    tags=LIMITS,
+)
+
 loose_links_job = dg.define_asset_job(
     "loose_links_job",
     selection=LOOSE_LINKS,

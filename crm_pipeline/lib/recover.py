@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from crm_pipeline.lib.files import sweep_temporaries
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.outreach.batch import list_unfinished
+from crm_pipeline.lib.outreach.adapters.file import list_unfinished
 from crm_pipeline.lib.publish.publish import sweep_unfinished
 from crm_pipeline.lib.warehouse.lease import hold_lease
 from crm_pipeline.lib.warehouse.plan import SCRATCH
@@ -52,7 +52,7 @@ def recover(
     """Clears what crashed runs left in ``home``; running it again finds nothing.
 
     It takes the lease, so that it never clears what a living run is writing. Batches that were
-    claimed and not recorded are only reported: writing the journey's batch again ends them.
+    claimed for a file and not recorded are only reported: releasing them again ends that.
 
     Args:
         home: the home to clear.
@@ -70,8 +70,7 @@ def recover(
         files = sweep_temporaries(home.root, older_than_seconds=older_than_seconds, now=now)
         files += _sweep_snapshots(home)
     batches = tuple(
-        f"{row.journey}, step {row.step}, {row.as_of_date}: {row.batch_id}"
-        for row in list_unfinished(ledger)
+        f"{journey}, {as_of}: {batch_id}" for batch_id, journey, as_of in list_unfinished(ledger)
     )
     return Recovery(files, tuple(builds), scratch, batches)
 

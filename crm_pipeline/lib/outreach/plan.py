@@ -120,6 +120,20 @@ def is_planned(ledger: sa.Engine, journey: str, as_of: dt.date, slice_sha256: st
     return find_batch(ledger, batch_id_of(journey, "nightly", as_of, slice_sha256)) is not None
 
 
+def is_tick_unplanned(home: CrmHome, ledger: sa.Engine, journey: str, as_of: dt.date) -> bool:
+    """Whether a tick of a day decided to send for a journey and has no batch yet."""
+    with ledger.connect() as connection:
+        decided = find_slice(home, connection, TICKS, as_of)
+    if decided is None:
+        return False
+    table = read_slice(decided)
+    mine = table.filter(pc.equal(table.column("journey"), journey))
+    return any(
+        find_batch(ledger, batch_id_of(journey, run_kind, as_of, key)) is None
+        for run_kind, key, _ in _groups(mine, decided, TICKS)
+    )
+
+
 def find_batch(ledger: sa.Engine, batch_id: str) -> Batch | None:
     """A batch on record."""
     with ledger.connect() as connection:
@@ -202,7 +216,8 @@ def _find_decided(home: CrmHome, ledger: sa.Engine, table_name: str, as_of: dt.d
             where=f"history {table_name}",
             remedy="run the nightly job for that day first",
         )
-    if night is not None and night > as_of:
+    is_past = night is not None and (night > as_of or (night == as_of and table_name == TICKS))
+    if is_past:
         raise OutreachError(
             f"the decisions of {as_of} are stale: {night} was decided since",
             where=f"history {table_name}",

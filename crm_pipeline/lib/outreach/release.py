@@ -170,6 +170,26 @@ def release_batch(
         return _send(ledger, batch, plan, deliver, now, actor)
 
 
+def tell_release(report: ReleaseReport) -> str:
+    """What a release did, for a terminal."""
+    batch = report.batch
+    if report.is_dry_run:
+        shown = "\n".join(f"  {path}" for path in report.files)
+        return (
+            f"DRY RUN of {batch.message_count:,} messages: nothing was claimed, nobody was called "
+            f"(set CRM_DELIVERY=live to deliver)\n{shown}"
+        )
+    lines = [f"{batch.journey}, batch {batch.batch_id[:8]}: {batch.state}"]
+    for name, counts in (
+        ("delivered", report.delivered), ("not sent", report.skipped), ("waiting", report.waiting),
+    ):  # fmt: skip
+        told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
+        lines.append(f"  {name:<10} {told or 'none'}")
+    if batch.state == "canary":
+        lines.append(f"look at the canary, then: crm batch release {batch.batch_id[:8]}")
+    return "\n".join(lines)
+
+
 def is_due_again(
     ledger: sa.Engine, batch_id: str, state: str, *, now: dt.datetime
 ) -> tuple[int, bool]:

@@ -26,7 +26,7 @@ from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.files import atomic_path, fsync_dir
 from crm_pipeline.lib.home import CrmHome
-from crm_pipeline.lib.ledger.schema import claims, deliveries
+from crm_pipeline.lib.ledger.schema import batches, claims, deliveries
 from crm_pipeline.lib.outreach.claims import (
     DeliveryResult,
     claim_messages,
@@ -224,6 +224,19 @@ class FileDelivery:
         record(self.ledger, batch_id, dropped, now=now)
         self._write(batch_id, kept, addresses)
         report.delivered["accepted"] += len(kept)
+
+
+def list_unfinished(ledger: sa.Engine) -> list[tuple[str, str, dt.date]]:
+    """Batches with messages that were claimed for a file and are not on record as written."""
+    query = (
+        sa.select(batches.c.batch_id, batches.c.journey, batches.c.as_of_date)
+        .join(claims, claims.c.batch_id == batches.c.batch_id)
+        .where(claims.c.state == "claimed", claims.c.state_reason.startswith("file:"))
+        .distinct()
+        .order_by(batches.c.as_of_date, batches.c.batch_id)
+    )
+    with ledger.connect() as connection:
+        return [(row.batch_id, row.journey, row.as_of_date) for row in connection.execute(query)]
 
 
 def parse_format(text: str, variable: str) -> str:

@@ -25,7 +25,7 @@ from crm_pipeline.lib.outreach.journey import JourneySpec
 from crm_pipeline.lib.outreach.life import approve
 from crm_pipeline.lib.outreach.message import Message, message_id_of
 from crm_pipeline.lib.outreach.operators import Operators
-from crm_pipeline.lib.outreach.plan import Batch, plan_batches
+from crm_pipeline.lib.outreach.plan import TICKS, Batch, plan_batches
 from crm_pipeline.lib.outreach.preview import preview_batch
 from crm_pipeline.lib.outreach.release import ReleaseReport, Rules, release_batch
 
@@ -221,14 +221,17 @@ class People:
         """Another journey's batch to the same people."""
         self.record(
             pa.concat_tables([self.decisions(journey="cart"), self.decisions()]),
-            name="outreach_trigger_decisions",
-        )
-        (other,) = self.plan(journey(journey="cart"), name="outreach_trigger_decisions")
+            as_of=AS_OF + dt.timedelta(days=1), name=TICKS,
+        )  # fmt: skip
+        spec, day = journey(journey="cart"), AS_OF + dt.timedelta(days=1)
+        (other,) = self.plan(spec, as_of=day, name=TICKS)
         assert other.batch_id != batch.batch_id
         return other
 
     def approved(self, spec: JourneySpec | None = None, **changes: Any) -> Batch:
-        return self.approve(self.planned(spec, **changes))
+        self.record(self.decisions(**changes))
+        (batch,) = self.plan(spec)
+        return self.approve(batch)
 
     def approve(self, batch: Batch) -> Batch:
         preview_batch(self.home, self.ledger, batch, now=NOW, actor="li")

@@ -24,7 +24,14 @@ from crm_pipeline.lib.outreach.life import (
     stop,
 )
 from crm_pipeline.lib.outreach.operators import Operators, read_operators
-from crm_pipeline.lib.outreach.plan import find_batch, is_planned, list_batches, read_plan
+from crm_pipeline.lib.outreach.plan import (
+    TICKS,
+    find_batch,
+    is_planned,
+    is_tick_unplanned,
+    list_batches,
+    read_plan,
+)
 from crm_pipeline.lib.outreach.preview import find_preview, preview_batch, tell_preview
 
 DAY = dt.timedelta(days=1)
@@ -143,11 +150,13 @@ def test_a_newer_night_leaves_what_is_being_sent(world: People) -> None:
 
 def test_every_tick_is_a_batch_of_its_own(world: People) -> None:
     first = world.decisions("1", run_kind="cart", decided_at=NOW)
-    world.record(first, name="outreach_trigger_decisions")
-    (one,) = world.plan(name="outreach_trigger_decisions")
+    world.record(first, name=TICKS)
+    assert is_tick_unplanned(world.home, world.ledger, "wake_up", AS_OF)
+    (one,) = world.plan(name=TICKS)
+    assert not is_tick_unplanned(world.home, world.ledger, "wake_up", AS_OF)
     later = world.decisions("2", run_kind="cart", decided_at=NOW + DAY / 24, decision_id="x")
-    world.record(pa.concat_tables([first, later]), name="outreach_trigger_decisions")
-    batches = world.plan(name="outreach_trigger_decisions")
+    world.record(pa.concat_tables([first, later]), name=TICKS)
+    batches = world.plan(name=TICKS)
     assert [batch.batch_id for batch in batches][:1] == [one.batch_id] and len(batches) == 2
     assert [batch.message_count for batch in batches] == [1, 1]
     assert {batch.run_kind for batch in batches} == {"cart"}
@@ -158,6 +167,8 @@ def test_every_tick_is_a_batch_of_its_own(world: People) -> None:
     (night,) = world.plan()
     assert {one.state for one in list_batches(world.ledger)} == {"expired", "planned"}
     assert night.state == "planned"
+    with pytest.raises(OutreachError, match="are stale"):  # what the night decided anew
+        world.plan(name=TICKS)
 
 
 @pytest.mark.requirement("OUT-4")
