@@ -192,12 +192,12 @@ def read_addresses(vault_engine: sa.Engine, contact_tokens: Iterable[str]) -> di
 
 @contextmanager
 def ledger_needed() -> Iterator[None]:
-    """Says in words that the ledger is away; whoever reads this has sent nothing since."""
+    """Says in words that the ledger is away or damaged; nothing was sent since."""
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+    except sa.exc.DBAPIError as error:
         raise LedgerError(
-            f"the ledger or the vault cannot be reached ({type(error.orig).__name__}); "
+            f"the ledger or the vault does not answer ({type(error.orig).__name__}); "
             "nothing more is sent",
             remedy="bring it back and release the batch again; what was claimed meanwhile is "
             "settled by receipts or by crm batch reconcile",

@@ -107,7 +107,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
         contact = fields.get("contact") or fields.get("phone")
 
         def accept() -> dict[str, Any]:
-            self.server.log.accept(message_id=message_id, contact=contact, body=fields)
+            self.server.log.accept(message_id=message_id, contact=contact, path=path, body=fields)
             return {"code": "OK", "reference": f"p-{message_id}"}
 
         self._behave(self.server.script.next(), accept)
@@ -174,9 +174,12 @@ class _HttpHandler(BaseHTTPRequestHandler):
             def accept() -> dict[str, Any]:
                 task = f"task{len(wecom.tasks) + 1}"
                 members = [one for one in fields["external_userid"] if one not in wecom.strangers]
-                wecom.tasks[task] = dict.fromkeys(members, 0)
+                wecom.tasks[task] = dict.fromkeys(members, 1 if wecom.is_confirmed else 0)
+                text = fields["text"]["content"]
                 for contact in members:
-                    self.server.log.accept(message_id=f"{task}/{contact}", contact=contact, body={})
+                    self.server.log.accept(
+                        message_id=f"{task}/{contact}", contact=contact, path=text, body=fields
+                    )
                 failed = [one for one in fields["external_userid"] if one in wecom.strangers]
                 return {"errcode": 0, "msgid": task, "fail_list": failed}
 
