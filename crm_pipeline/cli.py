@@ -17,6 +17,7 @@ import click
 
 from crm_pipeline.audience_command import audience
 from crm_pipeline.batch_command import batch, outreach
+from crm_pipeline.explain_command import explain
 from crm_pipeline.home_option import PROJECT, home_option, open_home
 from crm_pipeline.identity_command import identity
 from crm_pipeline.lib.errors import CrmError
@@ -185,6 +186,7 @@ def report(home: Path, as_of: datetime | None) -> None:
 
 
 main.add_command(audience)
+main.add_command(explain)
 main.add_command(identity)
 main.add_command(rules)
 main.add_command(batch)

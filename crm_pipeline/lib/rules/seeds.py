@@ -32,6 +32,7 @@ from crm_pipeline.lib.rules.lifecycle import read_lifecycle_labels, read_lifecyc
 from crm_pipeline.lib.rules.localities import read_localities
 from crm_pipeline.lib.rules.outreach_budgets import read_outreach_budgets
 from crm_pipeline.lib.rules.outreach_gates import read_outreach_gates
+from crm_pipeline.lib.rules.outreach_rules import read_outreach_rules
 from crm_pipeline.lib.rules.price_bands import read_price_bands
 from crm_pipeline.lib.rules.quiet_days import read_quiet_days
 from crm_pipeline.lib.rules.reach_rules import read_reach_rules
@@ -75,6 +76,7 @@ READERS = (
     read_localities,
     read_outreach_budgets,
     read_outreach_gates,
+    read_outreach_rules,
     read_price_bands,
     read_quiet_days,
     read_reach_rules,
