@@ -110,6 +110,11 @@ def check() -> None:
         from crm_pipeline.lib.privacy import check_columns
 
         check_columns(PROJECT / "dbt_project" / "models")
+        from crm_pipeline.lib.outreach.content import check_coverage, load_content
+        from crm_pipeline.lib.outreach.journey import load_journeys
+
+        journeys = load_journeys(PROJECT / "crm_pipeline" / "defs")
+        check_coverage(load_content(PROJECT / "dbt_project" / "seeds"), journeys)
         from crm_pipeline.definitions import defs
 
         definitions = defs()

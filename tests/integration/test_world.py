@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import re
 import shutil
@@ -26,6 +27,10 @@ from crm_pipeline.lib.identity.sightings import Reading, make_identifiers, refre
 from crm_pipeline.lib.ingestion import ingest_feed, load_feeds
 from crm_pipeline.lib.ingestion.entities import empty_relations
 from crm_pipeline.lib.ledger.schema import vault
+from crm_pipeline.lib.outreach.content import load_content, render_messages
+from crm_pipeline.lib.outreach.journey import load_journeys
+from crm_pipeline.lib.rules.content_library import resolve
+from crm_pipeline.lib.rules.content_policies import LANGUAGES
 from crm_pipeline.lib.rules.identity_floors import load_identity_floors
 from crm_pipeline.lib.warehouse import create_source_views, export_snapshot, open_warehouse
 from crm_pipeline.resources import Deployment
@@ -673,3 +678,34 @@ def test_life_stages_are_told_of_those_who_agreed_to_profiling_and_nobody_else(
         tagged, "select distinct customer_id from intermediate.int_child_windows")}  # fmt: skip
     assert staged and staged <= may
     assert told - may  # who did not agree buys for children too
+
+
+@pytest.mark.requirement("OUT-6")
+def test_every_text_can_be_rendered_for_every_candidate(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    """With what each candidate of each journey has: a text for every tier, and none is refused."""
+    library = load_content(ROOT / "dbt_project" / "seeds")
+    contents = list(library.contents.values())
+    jobs: list[tuple[str, str]] = []
+    for journey in load_journeys(ROOT / "crm_pipeline" / "defs"):
+        shown = ", ".join(f"cast({name} as varchar)" for name in journey.variables) or "null"
+        for values in rows(published, f"select distinct {shown} from {journey.audience}"):
+            variables = dict(zip(journey.variables, values, strict=False))
+            filled = frozenset(name for name, value in variables.items() if (value or "").strip())
+            for step in journey.steps:
+                scene = journey.scene_of(step)
+                for place in itertools.product(step.channels, LANGUAGES, ("all", *library.tiers)):
+                    assert resolve(contents, scene, *place, filled) is not None, (scene, *place)
+                fitting = (c for c in contents if c.scene == scene and c.variables <= filled)
+                jobs += [(content.content_id, json.dumps(variables)) for content in fitting]
+    decisions = pa.table(
+        {
+            "decision_id": [str(place) for place in range(len(jobs))],
+            "content_id": [content_id for content_id, _ in jobs],
+            "variables": [variables for _, variables in jobs],
+        }
+    )
+    made = render_messages(decisions, library, "小树苗母婴")
+    assert made.refused.to_pylist() == []
+    assert made.messages.num_rows == len(jobs) > 0

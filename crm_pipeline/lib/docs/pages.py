@@ -12,6 +12,7 @@ from pathlib import Path
 from crm_pipeline.lib.docs import (
     bad_inputs_table,
     config_keys,
+    content_page,
     customer_page,
     entity_pages,
     privacy_page,
@@ -28,6 +29,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "docs/entities.md": entity_pages.render,
     **entity_pages.family_pages(),
     "docs/config_keys.md": config_keys.render,
+    "docs/content.md": content_page.render,
     "docs/reasons.md": reasons_page.render,
     "docs/privacy_classes.md": privacy_page.render,
     "docs/customer_360.md": customer_page.render,
@@ -35,6 +37,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
 CHECKS: tuple[Callable[[Path], Problems], ...] = (
     requirements_table.find_problems,
     bad_inputs_table.find_problems,
+    content_page.find_problems,
 )
 
 

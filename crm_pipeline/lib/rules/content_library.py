@@ -61,6 +61,7 @@ class Content:
     content_version: str
     subject: str
     body: str
+    note: str = ""
 
     @property
     def policy_key(self) -> tuple[str, str, str]:
@@ -110,7 +111,7 @@ def load_contents(seeds_dir: Path) -> dict[str, Content]:
 
 
 def _make(row: Row) -> Content:
-    return Content(**{name: row.cells[name] for name in COLUMNS[:-1]})
+    return Content(**{name: row.cells[name] for name in COLUMNS})
 
 
 class _Lint:
