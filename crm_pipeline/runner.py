@@ -118,6 +118,33 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
     return "start-up"
 
 
+def evaluate_trigger_sensors(
+    instance: dg.DagsterInstance, deployment: Deployment, trigger: str | None = None
+) -> dict[str, str]:
+    """Evaluates each trigger's sensor once and runs what it asks for; trigger → what happened.
+
+    One that fails does not hold the others back.
+    """
+    outcomes = {}
+    for sensor in defs().sensors or []:
+        name = sensor.name.removesuffix("_trigger_sensor")
+        if name == sensor.name or trigger not in (None, name):
+            continue
+        resources = {"deployment": deployment, "clock": Clock()}
+        with dg.build_sensor_context(
+            instance=instance, resources=resources, definitions=defs()
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+        outcomes[name] = tick.skip_message or "decided"
+        for request in tick.run_requests or []:
+            tags, config = dict(request.tags), request.run_config
+            try:
+                execute(instance, "triggers_job", tags=tags, run_config=config)
+            except RunFailedError as error:
+                outcomes[name] = f"failed: {error}"
+    return outcomes
+
+
 def resolve_day(deployment: Deployment, wanted: str | None) -> str:
     """The business day to build: as asked, or by the home's ``as_of`` rule over what is kept."""
     settings, home = deployment.settings, deployment.crm_home
@@ -181,30 +208,3 @@ def evaluate_outreach_sensors(
             f"{batch.batch_id[:8]}, approve them with crm batch approve {batch.batch_id[:8]}"
         )
     return {journey: outcome or "nothing to send" for journey, outcome in outcomes.items()}
-
-
-def evaluate_trigger_sensors(
-    instance: dg.DagsterInstance, deployment: Deployment, trigger: str | None = None
-) -> dict[str, str]:
-    """Evaluates each trigger's sensor once and runs what it asks for; trigger → what happened.
-
-    One that fails does not hold the others back.
-    """
-    outcomes = {}
-    for sensor in defs().sensors or []:
-        name = sensor.name.removesuffix("_trigger_sensor")
-        if name == sensor.name or trigger not in (None, name):
-            continue
-        resources = {"deployment": deployment, "clock": Clock()}
-        with dg.build_sensor_context(
-            instance=instance, resources=resources, definitions=defs()
-        ) as context:
-            tick = sensor.evaluate_tick(context)
-        outcomes[name] = tick.skip_message or "decided"
-        for request in tick.run_requests or []:
-            tags, config = dict(request.tags), request.run_config
-            try:
-                execute(instance, "triggers_job", tags=tags, run_config=config)
-            except RunFailedError as error:
-                outcomes[name] = f"failed: {error}"
-    return outcomes
