@@ -314,8 +314,7 @@ audience_members = sa.Table(
     sa.Column("exported_at", sa.DateTime, nullable=False),
     sa.Column("removed_at", sa.DateTime),
 )
-# What each run between the nights has seen and decided. Sensors compare with the newest row of their
-# trigger: Dagster's own storage may be deleted at any time.
+
 # What each run between the nights has seen and decided. Sensors compare with the newest row of
 # their trigger: Dagster's own storage may be deleted at any time.
 trigger_ticks = sa.Table(

@@ -86,7 +86,9 @@ def _make_audience(connection: duckdb.DuckDBPyConnection, journeys: Sequence[Jou
 
 def _make_offers(connection: duckdb.DuckDBPyConnection) -> None:
     """What is there and what it costs; a shop without stock data knows of nothing."""
-    columns = "null::varchar as sku, null::bigint as available_quantity, null::double as price_amount"
+    columns = (
+        "null::varchar as sku, null::bigint as available_quantity, null::double as price_amount"
+    )
     query = f"select {columns} where false"
     if columns_of(connection, OFFERS):
         query = f"select sku, available_quantity, price_amount from {OFFERS}"

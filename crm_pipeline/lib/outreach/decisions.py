@@ -86,9 +86,7 @@ def decide_all(
     make_policies(connection, journeys, moment, zone)
     make_candidates(connection, journeys, zone=zone, salt=salt)
     decisions = decide_facts(connection)
-    require_balance(
-        decisions, count_candidates(connection, journeys, moment=moment, zone=zone)
-    )
+    require_balance(decisions, count_candidates(connection, journeys, moment=moment, zone=zone))
     return decisions
 
 

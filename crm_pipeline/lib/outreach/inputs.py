@@ -63,9 +63,7 @@ def keep_inputs(
         )  # fmt: skip
 
 
-def restore_inputs(
-    connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, pa.Table]
-) -> None:
+def restore_inputs(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, pa.Table]) -> None:
     """Makes the temporary tables the rules read from what was kept."""
     for table, name in KEPT.items():
         connection.register("_kept", inputs[name])

@@ -156,9 +156,7 @@ def make_policies(
     _make_moment(connection, moment, zone)
 
 
-def make_clocks(
-    connection: duckdb.DuckDBPyConnection, send_date: dt.date, zone: ZoneInfo
-) -> None:
+def make_clocks(connection: duckdb.DuckDBPyConnection, send_date: dt.date, zone: ZoneInfo) -> None:
     """The instants of every local minute, day and window the rules ask for, for every zone.
 
     For the zones of ``_people`` and the business zone. A table of instants keeps daylight saving

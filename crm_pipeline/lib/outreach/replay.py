@@ -152,9 +152,7 @@ def find_difference(before: pa.Table, after: pa.Table) -> str | None:
         return "the columns differ: " + ", ".join(
             sorted(set(before.column_names) ^ set(after.column_names))
         )
-    rows = [
-        {row["decision_id"]: row for row in table.to_pylist()} for table in (before, after)
-    ]
+    rows = [{row["decision_id"]: row for row in table.to_pylist()} for table in (before, after)]
     for decision_id in sorted({*rows[0], *rows[1]}):
         old, new = rows[0].get(decision_id), rows[1].get(decision_id)
         if old is None or new is None:

@@ -160,9 +160,7 @@ class World:
         self.sent_messages: list[str] = []
 
     def token(self, person: str, channel: str = "email") -> str:
-        contact = tokenise_contact(
-            CONTACT_KINDS[channel], self.address(person, channel), key=KEY
-        )
+        contact = tokenise_contact(CONTACT_KINDS[channel], self.address(person, channel), key=KEY)
         return contact.token
 
     def address(self, person: str, channel: str = "email") -> str:

@@ -202,9 +202,7 @@ def test_a_withdrawal_after_the_day_counts_at_once(world: World, changes: dict[s
 @pytest.mark.bad_input("F31")
 def test_a_late_withdrawal_by_another_contact_of_the_person_counts(world: World) -> None:
     world.say(["1", "2"], "granted")
-    world.say(
-        ["1"], "withdrawn", at=at(2011, 12, 9, 17), contact_value="other@example.org"
-    )
+    world.say(["1"], "withdrawn", at=at(2011, 12, 9, 17), contact_value="other@example.org")
     assert world.outcomes(world.decide(people=["1", "2"])) == {"1": "no_consent", "2": "send"}
 
 
@@ -408,7 +406,10 @@ def test_a_step_without_an_hour_goes_at_the_best_hour_of_the_customer(world: Wor
     world.say(["1", "2"], "granted")
     spec = journey(steps=[step("first", send_at=None)])
     best = f"update activation.outreach_contacts set best_hour = 20 where customer_id = '{world.ids['1']}'"
-    rows = {r["customer_id"]: r for r in world.decide(spec, people=["1", "2"], contacts=[best]).to_pylist()}
+    rows = {
+        r["customer_id"]: r
+        for r in world.decide(spec, people=["1", "2"], contacts=[best]).to_pylist()
+    }
     assert rows[world.ids["1"]]["planned_send_at"] == at(2011, 12, 10, 12)
     assert rows[world.ids["2"]]["planned_send_at"] == at(2011, 12, 10, 2)
 
@@ -448,7 +449,9 @@ def test_a_cart_offer_that_cannot_go_today_expires_instead_of_arriving_late(worl
 @pytest.mark.requirement("OUT-5")
 def test_two_ticks_of_one_day_have_decisions_of_their_own(world: World) -> None:
     world.say(["1"], "granted")
-    ticks = [tick_of(dt.datetime(2011, 12, 9, 4, m, tzinfo=dt.UTC), "cart", SHANGHAI) for m in (0, 5)]
+    ticks = [
+        tick_of(dt.datetime(2011, 12, 9, 4, m, tzinfo=dt.UTC), "cart", SHANGHAI) for m in (0, 5)
+    ]
     ids = {only(world.decide(people=["1"], moment=moment))["decision_id"] for moment in ticks}
     ids.add(only(world.decide(people=["1"]))["decision_id"])
     assert len(ids) == 3
@@ -495,8 +498,14 @@ def test_an_open_complaint_pauses_marketing_and_not_service(world: World) -> Non
     [
         ("'tea', 3, timestamp '2011-12-09 12:00:00', 10, 'CNY'", ("send", "send.allowed")),
         ("'tea', 0, timestamp '2011-12-09 12:00:00', 10, 'CNY'", ("stock_gone", "stock.none_left")),
-        ("'tea', -2, timestamp '2011-12-09 12:00:00', 10, 'CNY'", ("stock_gone", "stock.none_left")),
-        ("'tea', null, timestamp '2011-12-09 12:00:00', 10, 'CNY'", ("stock_gone", "stock.unknown")),
+        (
+            "'tea', -2, timestamp '2011-12-09 12:00:00', 10, 'CNY'",
+            ("stock_gone", "stock.none_left"),
+        ),
+        (
+            "'tea', null, timestamp '2011-12-09 12:00:00', 10, 'CNY'",
+            ("stock_gone", "stock.unknown"),
+        ),
         ("'cup', 3, timestamp '2011-12-09 12:00:00', 10, 'CNY'", ("stock_gone", "stock.unknown")),
         ("'tea', 3, timestamp '2011-12-09 12:00:00', 10.01, 'CNY'", ("stock_gone", "price.risen")),
         ("'tea', 3, timestamp '2011-12-09 12:00:00', null, 'CNY'", ("stock_gone", "price.unknown")),
