@@ -14,8 +14,11 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ml.arbitration import arbitrate
+
+Ints = NDArray[np.int64]
 
 
 def make_limited(connection: duckdb.DuckDBPyConnection) -> None:
@@ -47,27 +50,30 @@ def _arbitrate(connection: duckdb.DuckDBPyConnection) -> None:
         "select candidate, limit_number, weight, capacity from _contested "
         "order by candidate, limit_number"
     ).to_arrow_table()
-    chosen = np.zeros(0, np.bool_)
-    binding = np.zeros(0, np.int64)
-    numbers = np.zeros(0, np.int64)
-    candidate = messages.column("candidate").to_numpy()
+    candidate: Ints = messages.column("candidate").to_numpy()
+    chosen, stopped = np.zeros(0, np.bool_), np.zeros(0, np.int64)
     if messages.num_rows:
-        place = np.argsort(candidate, kind="stable")
-        message = place[np.searchsorted(candidate[place], rows.column("candidate").to_numpy())]
         numbers, first, limit = np.unique(
             rows.column("limit_number").to_numpy(), return_index=True, return_inverse=True
         )
         choice = arbitrate(
             messages.column("value").to_numpy(),
-            (message, limit, rows.column("weight").to_numpy()),
+            (_places(candidate, rows), limit, rows.column("weight").to_numpy()),
             rows.column("capacity").to_numpy()[first],
         )
-        chosen, binding = choice.chosen, choice.binding_limit
-    stopped = np.where(binding >= 0, numbers[binding] if len(numbers) else 0, -1)
+        chosen = choice.chosen
+        stopped = np.where(chosen, -1, numbers[choice.binding_limit])
     table = pa.table({"candidate": candidate, "is_chosen": chosen, "limit_number": stopped})
     connection.register("_choice", table)
     connection.execute("create or replace temp table _arbitrated as select * from _choice")
     connection.unregister("_choice")
+
+
+def _places(candidate: Ints, rows: pa.Table) -> Ints:
+    """Where the message of each row stands among the candidates."""
+    order = np.argsort(candidate, kind="stable")
+    found: Ints = order[np.searchsorted(candidate[order], rows.column("candidate").to_numpy())]
+    return found
 
 
 _OPEN = """
@@ -162,8 +168,8 @@ with quotas as (
     select
         'quota.' || c.consent_channel as rule_id, 'channel' as kind, c.consent_channel as who,
         c.consent_channel, c.daily_quota as allowed,
-        (select count(distinct message_id) from _counted, _moment
-         where _counted.consent_channel = c.consent_channel and sent_at >= send_day_from_at) as used,
+        (select count(distinct m.message_id) from _counted as m, _moment
+         where m.consent_channel = c.consent_channel and sent_at >= send_day_from_at) as used,
         (select count(*) from _open
          where _open.consent_channel = c.consent_channel and purpose <> 'marketing') as service
     from _channels as c where c.daily_quota is not null
@@ -192,12 +198,12 @@ budgets as (
             inner join _channels as p on m.consent_channel = p.consent_channel
             cross join _moment as n
             where m.sent_at >= n.send_day_from_at - to_days(b.window_days - 1)
-                and (b.scope = 'all' or b.scope_name = m.journey or b.scope_name = m.consent_channel)
+                and (b.scope = 'all' or b.scope_name in (m.journey, m.consent_channel))
         ) as used,
         (
             select coalesce(sum(o.unit_cost_amount), 0) from _open as o
             where o.purpose <> 'marketing'
-                and (b.scope = 'all' or b.scope_name = o.journey or b.scope_name = o.consent_channel)
+                and (b.scope = 'all' or b.scope_name in (o.journey, o.consent_channel))
         ) as service
     from _budgets as b
 ),

@@ -25,9 +25,9 @@ def read_outreach_budgets(seeds_dir: Path) -> RuleTable:
     currencies = sorted({row.cells["currency"] for row in costs.rows})
     for row in table.rows:
         _check_scope(table, row)
-        if table.whole_number(row, "window_days", least=1, most=366) is None:
-            if not row.cells["window_days"]:
-                table.complain(row.number, "window_days", "it is empty", "Write a whole number")
+        table.whole_number(row, "window_days", least=1, most=366)
+        if not row.cells["window_days"]:
+            table.complain(row.number, "window_days", "it is empty", "Write a whole number")
         channel_policies.amount_of(table, row, "amount")
         if row.cells["currency"] not in currencies:
             what = f"messages cost {' or '.join(currencies)}, not '{row.cells['currency']}'"

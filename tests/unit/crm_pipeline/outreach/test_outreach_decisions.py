@@ -405,7 +405,10 @@ def test_the_local_hour_holds_on_the_days_the_clocks_change(
 def test_a_step_without_an_hour_goes_at_the_best_hour_of_the_customer(world: World) -> None:
     world.say(["1", "2"], "granted")
     spec = journey(steps=[step("first", send_at=None)])
-    best = f"update activation.outreach_contacts set best_hour = 20 where customer_id = '{world.ids['1']}'"
+    best = (
+        "update activation.outreach_contacts set best_hour = 20 "
+        f"where customer_id = '{world.ids['1']}'"
+    )
     rows = {
         r["customer_id"]: r
         for r in world.decide(spec, people=["1", "2"], contacts=[best]).to_pylist()
