@@ -82,7 +82,7 @@ docs: setup ## Write the generated documentation anew
 	$(BIN)/python -m crm_pipeline.lib.docs
 
 .PHONY: bench
-bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity, scoring
+bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity, scoring, delivery
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.night_cost
 	$(BIN)/python -m benchmarks.marts_cost
@@ -90,6 +90,7 @@ bench: setup ## Measure: the hand-written script beside the pipeline, a night be
 	$(BIN)/python -m benchmarks.identity_records
 	$(BIN)/python -m benchmarks.scoring_cost
 	$(BIN)/python -m benchmarks.clv_fit
+	$(BIN)/python -m benchmarks.delivery_cost
 	$(BIN)/python -m benchmarks.ml_online_retail
 
 .PHONY: soak
