@@ -23,11 +23,21 @@ from crm_pipeline.lib.errors import ConfigError
 @home_option
 @click.option("--batch", "batch_id", help="List the uncertain messages of this batch only.")
 def reconcile(home: Path, batch_id: str | None) -> None:
-    """Calls lost calls uncertain, and lists what nobody knows the end of."""
-    from crm_pipeline.lib.ledger import open_ledger
+    """Asks WeCom about its tasks, calls lost calls uncertain, and lists what nobody knows."""
+    from crm_pipeline.lib.ledger import open_ledger, open_vault
+    from crm_pipeline.lib.outreach.adapters import WecomProvider, delivery_url, open_adapter
     from crm_pipeline.lib.outreach.reconcile import reconcile as settle
+    from crm_pipeline.lib.outreach.wecom_tasks import poll_wecom_tasks
 
-    report = settle(open_ledger(open_home(home)), now=_now(), batch_id=batch_id)
+    opened = open_home(home)
+    ledger = open_ledger(opened)
+    if delivery_url("wecom", os.environ).startswith("wecom+"):
+        provider = open_adapter("wecom", os.environ)
+        assert isinstance(provider, WecomProvider)
+        polled = poll_wecom_tasks(ledger, open_vault(opened), provider, now=_now())
+        told = ", ".join(f"{state} {count}" for state, count in sorted(polled.settled.items()))
+        click.echo(f"{polled.task_count} open tasks of WeCom asked: {told or 'nothing new'}")
+    report = settle(ledger, now=_now(), batch_id=batch_id)
     click.echo(f"{report.newly_uncertain_count} claims without a record are uncertain now")
     for one in report.uncertain:
         click.echo(

@@ -21,7 +21,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger, open_vault
 from crm_pipeline.lib.ledger.schema import claims, vault
 from crm_pipeline.lib.outreach.adapters import WecomProvider, open_adapter
+from crm_pipeline.lib.outreach.adapters.file import FileDelivery
 from crm_pipeline.lib.outreach.adapters.http import Patience
 from crm_pipeline.lib.outreach.dispatch import Dispatcher, QuietHours
 from crm_pipeline.lib.outreach.message import Message
@@ -54,7 +55,8 @@ from tests.unit.crm_pipeline.outreach.delivery_servers import (
 
 PACKAGE = Path(__file__).resolve().parents[2] / "crm_pipeline" / "lib"
 SWEPT = ("outreach/dispatch.py", "outreach/wecom_tasks.py", "outreach/claims.py",
-         "outreach/receipts.py")  # fmt: skip
+         "outreach/receipts.py", "outreach/adapters/file.py")  # fmt: skip
+BEFORE_ANY_CLAIM = ("outreach/plan.py", "outreach/preview.py")  # test_batch_life.py
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 QUIET = QuietHours(dt.time(22), dt.time(8), lambda _: SHANGHAI)
 HOUR = dt.timedelta(hours=1)
@@ -73,12 +75,11 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 pytestmark = [pytest.mark.requirement("OUT-4", "OUT-7"), pytest.mark.bad_input("F25")]
 
 
-def named_points() -> list[str]:
+def named_points(files: Iterable[Path] = [PACKAGE / name for name in SWEPT]) -> list[str]:
     """Every failpoint between plan and receipt, as the source names them."""
     found: set[str] = set()
-    for name in SWEPT:
-        text = (PACKAGE / name).read_text(encoding="utf-8")
-        found.update(re.findall(r'failpoint\("(\w+)"\)', text))
+    for path in files:
+        found.update(re.findall(r'failpoint\(\s*"(\w+)"', path.read_text(encoding="utf-8")))
     return sorted(found)
 
 
@@ -96,11 +97,12 @@ class World:
     first: list[Message]
     second: list[Message]
     tasks: list[Message]
+    filed: list[Message]
     web: HttpProvider
 
     @property
     def planned(self) -> list[Message]:
-        return [*self.first, *self.second, *self.tasks]
+        return [*self.first, *self.second, *self.tasks, *self.filed]
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +130,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         fallback = people.message("4", contact_token=tokens["other4@example.org"])
         first = [*people.messages(), fallback]
         second = people.messages(step="second")
+        filed = people.messages(step="filed")
         people.say(NO_CONSENT, "withdrawn", 9)
         people.ledger.dispose()
         people.vault.dispose()
         live = root.parent / "live"
         shutil.copytree(root, live)
         home = CrmHome(live)
-        yield World(root, live, open_ledger(home), open_vault(home), first, second, tasks, web)
+        yield World(root, live, open_ledger(home), open_vault(home), first, second, tasks,
+                    filed, web)  # fmt: skip
 
 
 class Round:
@@ -160,6 +164,12 @@ class Round:
     def accepted(self) -> list[dict[str, Any]]:
         """What came to this round's own address."""
         return [line for line in self.world.web.log.read() if line["path"] == self.path]
+
+    def filed(self) -> list[str]:
+        """Message ids in this round's files, named and not named yet."""
+        files = (self.home / "outbox" / "b1").glob("*.jsonl")
+        return [json.loads(line)["message_id"] for path in files
+                for line in path.read_text(encoding="utf-8").splitlines()]  # fmt: skip
 
     def asked_of_staff(self) -> list[str]:
         """Contacts in this round's WeCom tasks, which have the round as their text."""
@@ -218,6 +228,10 @@ class Round:
         mails = Dispatcher(home, ledger, addresses, adapter, QUIET, lambda: now)
         tasks = WecomDispatcher(home, ledger, addresses, provider, QUIET, SHANGHAI, lambda: now)
         mails.dispatch("b1", self.world.first)
+        folder = self.home / "outbox" / "b1"
+        FileDelivery(
+            home, ledger, addresses, folder, "email", "jsonl", QUIET, lambda: now
+        ).dispatch("b1", self.world.filed)
         text = f"text of {self.path}"
         tasks.dispatch("b1", [dataclasses.replace(one, body=text) for one in self.world.tasks])
         self._take_receipts(ledger)
@@ -261,7 +275,7 @@ class Round:
         before: object = None
         for number in range(1, RUNS_UNTIL_QUIET):
             assert self.run(NOW + number * HOUR) == 0, f"seed {self.seed}"
-            after = (self.states(), len(self.accepted()), self.asked_of_staff())
+            after = (self.states(), len(self.accepted()), self.asked_of_staff(), self.filed())
             if after == before:
                 return
             before = after
@@ -290,6 +304,10 @@ class Round:
         assert len(leaver) <= 1, f"{said}: wrote to somebody who left"
         asked = self.asked_of_staff()
         assert not repeated(asked), said
+        filed = self.filed()
+        assert not repeated(filed), said
+        assert not refusing & {known[one].customer_id for one in filed}, said
+        assert {states[one] for one in filed} <= {"sent"}, said
         assert not {one for one in ids if states[one] == "refused"}, said
         held = Counter(
             (known[one].customer_id, known[one].step)
@@ -336,6 +354,9 @@ def test_every_named_point_is_passed_so_that_none_is_forgotten(a_round: Rounds) 
         if night.run(NOW, fail=f"{point}:raise") != 2:
             missed.append(point)
     assert missed == []
+    elsewhere = named_points(PACKAGE / name for name in BEFORE_ANY_CLAIM)
+    everywhere = named_points((PACKAGE / "outreach").rglob("*.py"))
+    assert sorted([*named_points(), *elsewhere]) == everywhere
     assert {"claim_inserted", "dispatch_called", "record_after", "receipts_settled",
             "wecom_called"} <= set(named_points())  # fmt: skip
 

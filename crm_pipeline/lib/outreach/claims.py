@@ -31,6 +31,8 @@ from crm_pipeline.lib.ledger.schema import (
     deliveries,
     id_versions,
     identity_changes,
+    wecom_task_members,
+    wecom_tasks,
 )
 from crm_pipeline.lib.ledger.statements import CHUNK_ROWS, fill_temporary, temporary_table
 from crm_pipeline.lib.outreach.audit import write_audit
@@ -45,6 +47,8 @@ STATE_OF: dict[str, str] = {
     "uncertain": "uncertain",
 }
 SENDING = ("canary", "released")  # states of a batch in which its messages may leave
+# A task nobody confirmed for so long is forgotten; what it says later still counts.
+STAFF_CONFIRMS_WITHIN = dt.timedelta(days=7)
 TAKEN = ("claimed", "sent", "uncertain")  # states in which a person has, or may have, the message
 
 # What is copied into a claim as it stands in the message.
@@ -430,16 +434,26 @@ def expire_claims(ledger: sa.Engine, *, now: dt.datetime, older_than: dt.timedel
     """Claims nobody recorded for so long may have left: uncertain from now on.
 
     What was claimed for a file of a batch that is being sent is left: releasing it again finds
-    out whether it stands in the file.
+    out whether it stands in the file. So is what waits for a member of staff in a task of WeCom.
     """
     sending = sa.select(batches.c.batch_id).where(batches.c.state.in_(SENDING))
     is_mended = sa.and_(claims.c.state_reason.startswith("file:"), claims.c.batch_id.in_(sending))
+    waiting = (
+        sa.select(wecom_task_members.c.claim_id)
+        .join(wecom_tasks, wecom_tasks.c.task_id == wecom_task_members.c.task_id)
+        .where(
+            wecom_task_members.c.state == "waiting",
+            wecom_tasks.c.state.in_(("created", "confirmed")),
+            wecom_tasks.c.created_at >= now - STAFF_CONFIRMS_WITHIN,
+        )
+    )
     with ledger.begin() as connection:
         result = connection.execute(
             sa.update(claims)
             .where(
                 claims.c.state == "claimed",
                 claims.c.claimed_at < now - older_than,
+                claims.c.claim_id.not_in(waiting),
                 sa.or_(claims.c.state_reason.is_(None), ~is_mended),
             )
             .values(state="uncertain", state_reason="claimed and never recorded")

@@ -75,10 +75,13 @@ class WecomDispatcher:
     def dispatch(self, batch_id: str, messages: Sequence[Message]) -> DispatchReport:
         """Asks every adviser for what is due and within the quotas; one at a time on a machine.
 
+        What became of earlier tasks is asked first: it may free somebody.
+
         Raises:
             LedgerError: the ledger or the vault cannot be reached; nothing more is asked.
         """
         report = DispatchReport()
+        poll_wecom_tasks(self.ledger, self.vault_engine, self.provider, now=self.now())
         lock = self.home.ledger_dir / "locks" / "wecom-tasks.lock"
         with (
             hold_lock(

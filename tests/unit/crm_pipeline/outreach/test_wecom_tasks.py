@@ -240,9 +240,11 @@ def test_a_task_whose_wait_was_called_uncertain_still_settles(
 ) -> None:
     ask(friends, web, task_messages(friends, "1"))
     reconcile(friends.ledger, now=NOW + DAY)
+    assert list(friends.states().values()) == ["claimed"]  # staff may take their time
+    reconcile(friends.ledger, now=NOW + 8 * DAY)
     assert list(friends.states().values()) == ["uncertain"]
     web.wecom.tasks["task1"][friend("1")] = 3
-    poll(friends, web, NOW + DAY)
+    poll(friends, web, NOW + 8 * DAY)
     assert list(friends.states().values()) == ["refused"]
     with friends.ledger.connect() as connection:
         members = connection.execute(sa.select(wecom_task_members.c.state)).scalars()
