@@ -31,6 +31,8 @@ def explain(home: Path, customer: str, language: str) -> None:
 
     CUSTOMER is a customer_id, or an account as channel:source_customer_id.
     """
+    import duckdb
+
     from crm_pipeline.lib.errors import PublishError
     from crm_pipeline.lib.ledger import open_ledger
     from crm_pipeline.lib.outreach.explain import find_people, read_story, tell_story
@@ -49,6 +51,14 @@ def explain(home: Path, customer: str, language: str) -> None:
     zone = resolve(opened, env=os.environ).zone
     ledger = open_ledger(opened)
     with open_warehouse(build.build_dir / DATABASE, read_only=True) as connection:
-        stories = [read_story(connection, ledger, one) for one in find_people(connection, customer)]
+        try:
+            people = find_people(connection, customer)
+            stories = [read_story(connection, ledger, one) for one in people]
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise PublishError(
+                "what is published was made by an older version",
+                where=str(build.build_dir),
+                remedy="run `crm run` once",
+            ) from error
     told = (tell_story(one, journeys, words, language=language, zone=zone) for one in stories)
     click.echo("\n\n".join(told))

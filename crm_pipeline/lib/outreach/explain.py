@@ -205,7 +205,7 @@ class _Teller:
                 yield "    " + self._say("earlier", count=len(decisions) - 1)
 
     def _tell_decision(self, row: Row, results: Mapping[str, Row]) -> Iterator[str]:
-        inputs = {**row, **_evidence(row)}
+        inputs = _inputs(row)
         yield "  " + self._say(
             "decision",
             when=self._at(row["decided_at"]),
@@ -299,6 +299,12 @@ def _with_ledger(
 
 def _is_stronger(row: sa.Row, known: Row) -> bool:
     return STRENGTH.index(row.result_state) > STRENGTH.index(known["result_state"])
+
+
+def _inputs(row: Row) -> dict[str, Any]:
+    """What the words of a rule may name; a contact's last word may be the withdrawal itself."""
+    found = {**row, **_evidence(row)}
+    return {**found, "withdrawn_at": found.get("withdrawn_at") or found.get("consent_at")}
 
 
 def _evidence(row: Row) -> dict[str, Any]:
