@@ -27,6 +27,7 @@ from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.history import Slice, active_slices, find_slice, read_slice, write_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ingestion.entities import empty_relations
+from crm_pipeline.lib.outreach.decisions import DECISION_SCHEMA
 from crm_pipeline.lib.outreach.journey import JourneySpec
 from crm_pipeline.lib.outreach.moments import Moment, tick_of
 from crm_pipeline.lib.outreach.ticks import (
@@ -51,6 +52,7 @@ from crm_pipeline.lib.warehouse.plan import SCRATCH, read_as_of
 # Builds the audiences in the copy as of a day; returns those that failed and why.
 Build = Callable[[Path, dt.date, Sequence[JourneySpec]], Mapping[str, str]]
 Decide = Callable[[duckdb.DuckDBPyConnection, Sequence[JourneySpec], Moment], pa.Table]
+SNAPSHOT = "snapshot"  # beside the copy: the nights' own are not crowded out
 STEP = ("journey", "step", "customer_id", "occurrence")
 
 
@@ -126,7 +128,7 @@ class TickRun:
         return base
 
     def _build(self, copy: Path, moment: Moment) -> Mapping[str, str]:
-        snapshot = export_snapshot(self.ledger, copy.parent / "snapshot")
+        snapshot = export_snapshot(self.ledger, copy.parent / SNAPSHOT)
         with open_warehouse(copy) as connection:
             create_source_views(connection, self.home, snapshot, empty_relations())
         failed = self.build(copy, moment.as_of, self.journeys)
@@ -143,6 +145,7 @@ class TickRun:
     ) -> tuple[pa.Table, dt.datetime | None]:
         with open_warehouse(copy) as connection:
             _make_decided(connection, self.home, self.ledger, base)
+            _count_planned(connection, copy.parent / SNAPSHOT)
             due = [_keep_news(connection, spec, moment.decided_at) for spec in journeys]
             made = _without_failing(connection, journeys, moment, self.decide, failed)
             connection.register("_made", made)
@@ -222,23 +225,43 @@ def _make_decided(
 
     Also what was held or refused: the night asks again, with all its rules and all journeys.
     """
-    listed = ", ".join(f"{name} varchar" for name in STEP)
-    connection.execute(f"create or replace temp table _decided ({listed})")
     with ledger.connect() as found:
         night = find_slice(home, found, NIGHTLY_DECISIONS, base.as_of)
         ticks = [part for part in active_slices(home, found, TICK_DECISIONS)
                  if part.as_of_date >= base.as_of]  # fmt: skip
-    if night is None:
-        return
-    names = ", ".join(STEP)
-    connection.register("_night", read_slice(night).select([*STEP, "decided_at"]))
-    connection.execute(f"insert into _decided select {names} from _night")
+    nightly = DECISION_SCHEMA.empty_table() if night is None else read_slice(night)
+    connection.register("_night", nightly)
+    connection.execute("create or replace temp table _decided as select * from _night")
     for part in ticks:
-        connection.register("_ticks", read_slice(part).select([*STEP, "decided_at"]))
+        connection.register("_ticks", read_slice(part))
         connection.execute(
-            f"insert into _decided select {names} from _ticks where decided_at >= "
+            "insert into _decided by name select * from _ticks where decided_at >= "
             "coalesce((select max(decided_at) from _night), timestamp '-infinity')"
         )
+
+
+def _count_planned(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> None:
+    """Lets caps count what is to be sent and not claimed yet: the night's messages leave by day.
+
+    Also what nobody has approved so far: when in doubt a tick writes to fewer people.
+    """
+    claims = "'" + str(snapshot / "claims.parquet").replace("'", "''") + "'"
+    connection.execute(
+        """
+        create or replace table ledger.planned_messages as
+        select
+            decision_id as claim_id, decision_id, contact_token, customer_id as person_id,
+            journey, step, occurrence, consent_channel, purpose, message_tag, content_id,
+            content_version, planned_send_at, 'planned' as state, decided_at as claimed_at,
+            as_of_date, run_kind
+        from _decided
+        where outcome = 'send' and decision_id not in (select decision_id from ledger.claims)
+        """
+    )
+    connection.execute(
+        f"create or replace view ledger.claims as select * from read_parquet({claims}) "
+        "union all by name select * from ledger.planned_messages"
+    )
 
 
 def _keep_news(

@@ -226,3 +226,25 @@ def test_a_tick_that_breaks_off_after_it_is_on_record_is_not_repeated(
     assert between.news() == "nothing new"
     between.tick()
     assert between.decided() == [("ann", "first", "d1")]
+
+
+@pytest.mark.requirement("OUT-3")
+def test_what_is_to_be_sent_today_counts_before_it_is_claimed(tmp_path: Path) -> None:
+    """Else a message of the night and one of a tick would both fit under a cap of one a day."""
+    between = Between(tmp_path / "home", night=NIGHT - DAY)
+    sent = {"decision_id": "d1", "customer_id": "ann", "journey": "other", "step": "first",
+            "occurrence": "o1", "run_kind": "nightly", "planned_send_at": NOON}  # fmt: skip
+    between.night(NIGHT, [sent, {**sent, "decision_id": "d2", "outcome": "held"}])
+    between.put_in_cart("bob", NOON - 2 * HOUR)
+    seen: list[list[tuple[Any, ...]]] = []
+
+    def decide(connection: Any, journeys: Any, moment: Any) -> Any:
+        query = "select person_id, journey, state from ledger.claims order by person_id"
+        seen.append(connection.execute(query).fetchall())
+        return decide_send(connection, journeys, moment)
+
+    between.tick(NOON, decide=decide)
+    between.put_in_cart("eve", NOON - 2 * HOUR)
+    between.tick(NOON + HOUR, decide=decide)
+    assert seen[0] == [("ann", "other", "planned")]
+    assert seen[1] == [("ann", "other", "planned"), ("bob", "cart", "planned")]

@@ -17,6 +17,7 @@ from crm_pipeline.lib.history import find_slice, read_slice, write_slice
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger import open_ledger
 from crm_pipeline.lib.ledger.schema import inbox_files, inbox_parts
+from crm_pipeline.lib.outreach.decisions import DECISION_SCHEMA
 from crm_pipeline.lib.outreach.journey import JourneySpec
 from crm_pipeline.lib.outreach.moments import Moment
 from crm_pipeline.lib.outreach.tick_run import TickReport, TickRun
@@ -28,12 +29,8 @@ from crm_pipeline.lib.warehouse.plan import record_as_of
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NIGHT = dt.date(2026, 3, 1)
 NOON = dt.datetime(2026, 3, 2, 4)  # noqa: DTZ001 - as stored: 12:00 in Shanghai, the day after
-COLUMNS = [
-    ("decision_id", pa.string()), ("customer_id", pa.string()), ("journey", pa.string()),
-    ("step", pa.string()), ("occurrence", pa.string()), ("run_kind", pa.string()),
-    ("outcome", pa.string()), ("decided_at", pa.timestamp("us")), ("as_of_date", pa.date32()),
-]  # fmt: skip
-SCHEMA = pa.schema(COLUMNS)
+SCHEMA = DECISION_SCHEMA
+STEP_KEY = ("customer_id", "journey", "step", "occurrence")
 
 
 def cart(**changes: Any) -> JourneySpec:
@@ -67,9 +64,15 @@ def decide_send(
                     continue
                 key = (customer, spec.journey, step.step, occurrence)
                 name = hashlib.sha256("|".join((*key, str(moment.decided_at))).encode())
-                row = (name.hexdigest()[:32], *key, moment.run_kind, "send")
-                rows.append((*row, moment.decided_at, moment.as_of))
-    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
+                row = {
+                    "decision_id": name.hexdigest()[:32],
+                    **dict(zip(STEP_KEY, key, strict=True)),
+                    "run_kind": moment.run_kind, "outcome": "send", "consent_channel": "email",
+                    "contact_token": f"t-{customer}", "planned_send_at": moment.decided_at,
+                    "decided_at": moment.decided_at, "as_of_date": moment.as_of,
+                }  # fmt: skip
+                rows.append({**dict.fromkeys(SCHEMA.names), **row})
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 class Between:
