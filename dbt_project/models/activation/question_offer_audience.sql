@@ -10,7 +10,7 @@ posts as (
 
     select *
     from {{ ref('stg_community_posts') }}
-    where post_kind = 'question' and is_in_time and {{ is_still_kept('business_date', 'question_offer') }}
+    where post_kind = 'question' and {{ is_still_kept('business_date', 'question_offer') }}
 
 ),
 
