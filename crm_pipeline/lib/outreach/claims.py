@@ -49,7 +49,12 @@ STATE_OF: dict[str, str] = {
 SENDING = ("canary", "released")  # states of a batch in which its messages may leave
 # A task nobody confirmed for so long is forgotten; what it says later still counts.
 STAFF_CONFIRMS_WITHIN = dt.timedelta(days=7)
-TAKEN = ("claimed", "sent", "uncertain")  # states in which a person has, or may have, the message
+# States in which a contact, and a person, has or may have the message. As literals, because a
+# partial index serves only a condition that says the same as its own.
+_NOT_REFUSED = claims.c.state != sa.literal_column("'refused'")
+_TAKEN = claims.c.state.in_(
+    [sa.literal_column(f"'{state}'") for state in ("claimed", "sent", "uncertain")]
+)
 
 # What is copied into a claim as it stands in the message.
 _COPIED = (
@@ -269,10 +274,10 @@ def _refuse_by_claims(connection: sa.Connection) -> None:
     """Both keys; a person is also everybody who was merged into them."""
     same = [claims.c[name] == _ASKED.c[name] for name in _KEY]
     by_contact = sa.exists().where(
-        claims.c.contact_token == _ASKED.c.contact_token, claims.c.state != "refused", *same
+        claims.c.contact_token == _ASKED.c.contact_token, _NOT_REFUSED, *same
     )
     by_person = sa.exists().where(
-        claims.c.person_id == _ASKED.c.person_id, claims.c.state.in_(TAKEN), *same
+        claims.c.person_id == _ASKED.c.person_id, _TAKEN, *same
     )
     _refuse(connection, "claimed_before", sa.or_(by_contact, by_person))
     with fill_temporary(connection, _FORMER, []):
@@ -282,7 +287,7 @@ def _refuse_by_claims(connection: sa.Connection) -> None:
         by_former = sa.exists().where(
             _FORMER.c.person_id == _ASKED.c.person_id,
             claims.c.person_id == _FORMER.c.former_id,
-            claims.c.state.in_(TAKEN),
+            _TAKEN,
             sa.or_(_FORMER.c.until.is_(None), claims.c.claimed_at <= _FORMER.c.until),
             *same,
         )

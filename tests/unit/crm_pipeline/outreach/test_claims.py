@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -286,3 +287,20 @@ def test_a_merged_person_is_claimed_once_in_one_call(people: People) -> None:
 
 def test_nothing_is_claimed_for_no_messages(people: People) -> None:
     assert claim_messages(people.home, people.ledger, "b", [], now=NOW).claimed == ()
+
+
+def test_no_claim_reads_all_claims(tmp_path: Path) -> None:
+    """A partial index is used only where its own condition stands in the statement."""
+    people, plans = People(tmp_path), []
+    people.batch()
+
+    def explain(_c: object, cursor: sqlite3.Cursor, text: str, values: object, *_: object) -> None:
+        if "claims" in text and text.lstrip().upper().startswith(("UPDATE", "INSERT")):
+            rows = cursor.connection.execute(f"explain query plan {text}", values).fetchall()
+            plans.extend(row[3] for row in rows)
+
+    sa.event.listen(people.ledger, "before_cursor_execute", explain)
+    people.claim(people.messages())
+    assert any("once_per_contact" in plan for plan in plans)
+    assert any("once_per_person" in plan for plan in plans)
+    assert not [plan for plan in plans if "SCAN claims" in plan]
