@@ -26,6 +26,7 @@ from crm_pipeline.lib.outreach.claims import expire_claims
 from crm_pipeline.lib.outreach.plan import Batch, find_batch
 from crm_pipeline.lib.outreach.release import is_due_again
 from crm_pipeline.lib.outreach.switch import set_switch
+from crm_pipeline.lib.recover import recover
 
 HERE = Path(__file__).parent
 HOUR = dt.timedelta(hours=1)
@@ -357,3 +358,14 @@ def test_what_a_claim_keeps_of_a_file_is_no_address(world: People) -> None:
     with world.ledger.connect() as connection:
         rows = connection.execute(sa.select(claims)).mappings().all()
     assert not any("@" in str(value) for row in rows for value in row.values())
+
+
+def test_recover_names_a_batch_a_crash_left_open(
+    world: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = world.approved()
+    crash(monkeypatch, "claim_after", world, batch)
+    (told,) = recover(world.home, world.ledger, now=2e9).unfinished_batches
+    assert told == f"wake_up, 2026-06-30: {batch.batch_id}"
+    settle(world, batch)
+    assert recover(world.home, world.ledger, now=2e9).is_clean
