@@ -14,7 +14,6 @@ from crm_pipeline.lib.outreach.content import (
     Cell,
     ContentLibrary,
     coverage,
-    find_gaps,
     load_content,
     render_message,
 )
@@ -48,12 +47,6 @@ def render(root: Path) -> str:
             *(_scene(library, scene) for scene in scenes),
         ]
     )
-
-
-def find_problems(root: Path) -> list[str]:
-    """Every place in which a customer would get no text."""
-    gaps = find_gaps(load_content(root / SEEDS), load_journeys(root / JOURNEYS))
-    return [f"{gap}: content_library.csv has no text" for gap in gaps]
 
 
 def _matrix(library: ContentLibrary, journeys: Sequence[JourneySpec]) -> str:

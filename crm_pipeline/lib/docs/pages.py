@@ -37,7 +37,6 @@ PAGES: dict[str, Callable[[Path], str]] = {
 CHECKS: tuple[Callable[[Path], Problems], ...] = (
     requirements_table.find_problems,
     bad_inputs_table.find_problems,
-    content_page.find_problems,
 )
 
 

@@ -1,4 +1,4 @@
-"""The page of texts shows each with its frame, and a missing text is a problem of the docs."""
+"""The page of texts shows each with its frame, and tells where one is missing."""
 
 from __future__ import annotations
 
@@ -35,16 +35,13 @@ def test_each_text_is_shown_as_it_will_be_read(root: Path) -> None:
     assert "| `birthday_care` | `wish` | sms | all | all | core, high_value_loyal, new |" in page
     assert "【BRAND】祝您生日快乐，新的一岁平安顺遂！拒收请回复R" in page
     assert "wecom zh-CN (for the advisor)" in page
-    assert content_page.find_problems(root) == []
+    assert "missing:" not in page
 
 
-def test_a_missing_text_is_a_problem(root: Path) -> None:
+def test_a_missing_text_is_shown_as_missing(root: Path) -> None:
     path = root / "dbt_project" / "seeds" / "content_library.csv"
     lines = path.read_text("utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith("birthday_care_wish_sms_en,")]
     assert len(kept) == len(lines) - 1
     path.write_text("".join(kept), "utf-8")
-    assert "birthday_care/wish: all, sms, en: content_library.csv has no text" in (
-        content_page.find_problems(root)
-    )
-    assert "missing: all" in content_page.render(root)
+    assert "| sms | all | missing: all, " in content_page.render(root)

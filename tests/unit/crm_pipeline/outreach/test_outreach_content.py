@@ -89,6 +89,7 @@ def test_a_whole_batch_reads_as_single_messages_do(library: ContentLibrary) -> N
         assert (row["subject"], row["body"]) == alone
 
 
+@pytest.mark.bad_input("B78")
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -128,6 +129,7 @@ def test_nothing_leaves_unsigned(library: ContentLibrary, brand: str) -> None:
         render_messages(decisions(), library, brand)
 
 
+@pytest.mark.bad_input("B74")
 def test_values_are_escaped_where_the_policy_says_html(library: ContentLibrary) -> None:
     content = library.contents["review_invitation_invite_email_product_en"]
     html = {**library.policies}

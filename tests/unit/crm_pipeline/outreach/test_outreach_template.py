@@ -16,6 +16,7 @@ from crm_pipeline.lib.outreach.template import (
 pytestmark = pytest.mark.requirement("OUT-6")
 
 
+@pytest.mark.bad_input("B77")
 @pytest.mark.parametrize(
     "text",
     [
@@ -28,11 +29,13 @@ def test_an_unsafe_placeholder_is_refused(text: str) -> None:
         parse_template(text)
 
 
+@pytest.mark.bad_input("B76")
 def test_a_value_that_looks_like_a_placeholder_stays_text() -> None:
     said = render("{a} and {b}", {"a": "{b}", "b": "{{ env_var('KEY') }}"})
     assert said == "{b} and {{ env_var('KEY') }}"
 
 
+@pytest.mark.bad_input("B78")
 @pytest.mark.parametrize("value", [None, "", "  ", "\u200b", "\n\t", "\u202e"])
 def test_a_blank_value_never_leaves(value: str | None) -> None:
     with pytest.raises(TemplateError, match="blank: name"):
@@ -44,7 +47,7 @@ def test_a_missing_value_never_leaves() -> None:
         render("Dear {name}", {})
 
 
-@pytest.mark.requirement("SAF-1")
+@pytest.mark.bad_input("B74")
 def test_a_value_is_escaped_where_the_channel_is_html() -> None:
     said = render("Tea & {a}\\nnow", {"a": "<script>alert('x')</script>"}, "html")
     assert said == "Tea &amp; &lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;<br>\nnow"
