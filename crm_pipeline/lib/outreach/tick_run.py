@@ -229,14 +229,18 @@ def _make_decided(
         night = find_slice(home, found, NIGHTLY_DECISIONS, base.as_of)
         ticks = [part for part in active_slices(home, found, TICK_DECISIONS)
                  if part.as_of_date >= base.as_of]  # fmt: skip
-    nightly = DECISION_SCHEMA.empty_table() if night is None else read_slice(night)
-    connection.register("_night", nightly)
-    connection.execute("create or replace temp table _decided as select * from _night")
-    for part in ticks:
-        connection.register("_ticks", read_slice(part))
+    connection.register("_none", DECISION_SCHEMA.empty_table())
+    connection.execute("create or replace temp table _decided as select * from _none")
+    for part in [night, *ticks] if night is not None else []:
+        # An older release may have decided the night: what its slice lacks stays null.
+        table = read_slice(part)
+        kept = table.select([name for name in DECISION_SCHEMA.names if name in table.column_names])
+        connection.register("_slice", kept)
         connection.execute(
-            "insert into _decided by name select * from _ticks where decided_at >= "
-            "coalesce((select max(decided_at) from _night), timestamp '-infinity')"
+            "insert into _decided by name select * from _slice where decided_at >= "
+            "coalesce((select max(decided_at) from _decided where as_of_date = ? "
+            "and coalesce(run_kind, 'nightly') = 'nightly'), timestamp '-infinity')",
+            [base.as_of],
         )
 
 
@@ -256,6 +260,7 @@ def _count_planned(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> Non
             as_of_date, run_kind
         from _decided
         where outcome = 'send' and decision_id not in (select decision_id from ledger.claims)
+            and contact_token is not null and planned_send_at is not null
         """
     )
     connection.execute(
