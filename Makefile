@@ -82,13 +82,14 @@ docs: setup ## Write the generated documentation anew
 	$(BIN)/python -m crm_pipeline.lib.docs
 
 .PHONY: bench
-bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity, scoring, delivery
+bench: setup ## Measure: the hand-written script beside the pipeline, a night beside the first load, identity, scoring, outreach
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.night_cost
 	$(BIN)/python -m benchmarks.marts_cost
 	$(BIN)/python -m benchmarks.identity_graph
 	$(BIN)/python -m benchmarks.identity_records
 	$(BIN)/python -m benchmarks.scoring_cost
+	$(BIN)/python -m benchmarks.decision_cost
 	$(BIN)/python -m benchmarks.clv_fit
 	$(BIN)/python -m benchmarks.delivery_cost
 	$(BIN)/python -m benchmarks.ml_online_retail

@@ -235,11 +235,12 @@ named as (
     from due as d cross join _moment as m
 )
 select
-    (row_number() over (order by n.decision_id))::bigint as candidate,
+    row_number() over () as candidate,
     n.decision_id, n.customer_id, n.journey, n.step, n.step_place, n.occurrence, n.purpose,
     n.triggered_at, n.due_at, n.valid_until, n.converted_at, n.timezone, n.language, n.rfm_tier,
     n.suppression_rule, n.open_complaint_since, n.sku, n.offered_price_amount,
-    o.available_quantity::double as available_quantity, o.price_amount::decimal(18, 6) as price_amount,
+    o.available_quantity::double as available_quantity,
+    o.price_amount::decimal(18, 6) as price_amount,
     n.advisor_id as guide_id, coalesce(n.value_weight, 1) as value_weight,
     (
         '0x' || left(sha256(concat_ws('|', $salt, n.journey, n.customer_id)), 13)
@@ -252,7 +253,6 @@ left join _person_claims as c
     on n.customer_id = c.customer_id and n.journey = c.journey and n.step = c.step
     and n.occurrence = c.occurrence
 left join _offers as o on n.sku = o.sku
-order by n.decision_id
 """
 
 # Withdrawals the night's models could not see yet, by contact and by person.

@@ -138,5 +138,5 @@ from _checked as c
 cross join _moment as m
 left join _limited as l on c.candidate = l.candidate
 left join _channels as p on c.consent_channel = p.consent_channel
-order by c.candidate
+order by c.decision_id
 """

@@ -31,15 +31,27 @@ KEPT = dict(
 )
 KEPT_RULES = "outreach_input_rules"
 _RULES_SCHEMA = pa.schema([("table_name", pa.string()), ("rule", pa.string())])
-_ORDER = {"_options": "candidate, channel_place"}
+# Candidates are numbered by their decisions, so that a night decided again keeps the same bytes.
+_QUERIES = {
+    "_candidates": """
+        select * replace (row_number() over (order by decision_id) as candidate)
+        from _candidates order by decision_id
+    """,
+    "_options": """
+        select o.* replace (n.place as candidate)
+        from _options as o
+        inner join (
+            select candidate, row_number() over (order by decision_id) as place from _candidates
+        ) as n on o.candidate = n.candidate
+        order by n.place, o.channel_place
+    """,
+    "_counted": "from _counted order by all",
+}
 
 
 def read_inputs(connection: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:
     """The tables ``decide_all`` left in the connection, by their names in the history."""
-    kept = {
-        name: connection.sql(f"from {table} order by {_ORDER.get(table, 'all')}").to_arrow_table()
-        for table, name in KEPT.items()
-    }
+    kept = {name: connection.sql(_QUERIES[table]).to_arrow_table() for table, name in KEPT.items()}
     rules = [
         (table, rule)
         for table in POLICIES

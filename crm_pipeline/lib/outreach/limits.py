@@ -44,7 +44,7 @@ def _arbitrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes ``_arbitrated``: of the contested messages, which go and what stopped the others."""
     messages = connection.sql(
         "select candidate, max(value) as value from _contested "
-        "group by candidate order by value desc, candidate"
+        "group by candidate, decision_id order by value desc, decision_id"
     ).to_arrow_table()
     rows = connection.sql(
         "select candidate, limit_number, weight, capacity from _contested "
@@ -79,7 +79,8 @@ def _places(candidate: Ints, rows: pa.Table) -> Ints:
 _OPEN = """
 create or replace temp table _open as
 select
-    c.candidate, c.customer_id, c.contact_token, c.journey, c.consent_channel, c.message_tag,
+    c.candidate, c.decision_id, c.customer_id, c.contact_token, c.journey, c.consent_channel,
+    c.message_tag,
     c.purpose, c.timezone, c.guide_id, c.fatigue_rule,
     (c.priority + 1) * greatest(c.value_weight, 0) as value,
     p.unit_cost_amount, (p.unit_cost_amount * 1000000)::bigint as cost
@@ -293,7 +294,7 @@ binding as (
     select limit_number from remaining
     group by limit_number having sum(weight) > max(capacity)
 )
-select r.candidate, r.limit_number, r.weight, r.capacity, o.value
+select r.candidate, o.decision_id, r.limit_number, r.weight, r.capacity, o.value
 from remaining as r
 inner join binding as b on r.limit_number = b.limit_number
 inner join _open as o on r.candidate = o.candidate
@@ -303,7 +304,7 @@ inner join _open as o on r.candidate = o.candidate
 _LOST = """
 create or replace temp table _limited as
 with winners as (
-    select c.limit_number, arg_min(o.journey, (-c.value, c.candidate)) as journey
+    select c.limit_number, arg_min(o.journey, (-c.value, c.decision_id)) as journey
     from _contested as c
     inner join _arbitrated as a on c.candidate = a.candidate and a.is_chosen
     inner join _open as o on c.candidate = o.candidate

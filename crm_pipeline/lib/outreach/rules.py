@@ -69,7 +69,8 @@ inner join nearest as n on r.candidate = n.candidate and r.place = n.place
 # Of several people behind one contact, the first takes the message.
 _SHARED = """
 create or replace temp table _shared as
-select c.journey, c.step, c.occurrence, k.contact_token, min(c.candidate) as first_candidate
+select c.journey, c.step, c.occurrence, k.contact_token,
+    min(c.decision_id) as first_decision_id
 from _candidates as c
 inner join _chosen as k on c.candidate = k.candidate
 where k.refusal is null and not k.is_failed
@@ -181,7 +182,7 @@ asked as (
             when c.is_claimed then 'claim.person'
             when k.is_failed then 'claim.failed'
             when k.is_claimed then 'claim.contact'
-            when d.first_candidate <> c.candidate then 'claim.shared_contact'
+            when d.first_decision_id <> c.decision_id then 'claim.shared_contact'
         end as duplicate,
         case
             when t.planned_at > c.valid_until then 'trigger.expired'

@@ -123,17 +123,18 @@ def test_a_missing_an_empty_and_a_wrongly_encoded_table_are_told(seeds: Path) ->
 @pytest.mark.parametrize(
     ("row", "column"),
     [
-        ("c1,fax,7,1,", "consent_channel"),
-        ("c1,email,0,1,", "window_days"),
-        ("c1,email,,1,", "window_days"),
-        ("c1,email,7,many,", "max_messages"),
-        (",email,7,1,", "cap_id"),
-        ("c0,sms,7,1,", "cap_id"),
-        ("c1,all,1,2,", "window_days"),
+        ("c1,fax,all,7,1,", "consent_channel"),
+        ("c1,email,all,0,1,", "window_days"),
+        ("c1,email,all,,1,", "window_days"),
+        ("c1,email,all,7,many,", "max_messages"),
+        (",email,all,7,1,", "cap_id"),
+        ("c0,sms,all,7,1,", "cap_id"),
+        ("c1,all,all,1,2,", "window_days"),
     ],
 )
 def test_a_bad_cap_row_is_told_with_row_and_column(seeds: Path, row: str, column: str) -> None:
-    text = f"cap_id,consent_channel,window_days,max_messages,note\nc0,all,1,1,\n{row}\n"
+    head = "cap_id,consent_channel,message_tag,window_days,max_messages,note"
+    text = f"{head}\nc0,all,all,1,1,\n{row}\n"
     (seeds / "outreach_caps.csv").write_text(text, encoding="utf-8")
     assert [(p.row_number, p.column) for p in validate_rules(seeds)] == [(3, column)]
 
