@@ -83,6 +83,7 @@ def orders() -> list[Row]:
                      product_name=None) for name in ("parent", "refiller", "reader")],
         bought("refiller", "14 09:00", "DIAPER"),
         bought("reader", "14 09:00", "BOOK"),
+        bought("reader", "15 09:00", "BOOK"),
         bought("nest_buyer", "11 12:00", "COT"),
         bought("asker", "14 09:00"),
         bought("visitor", "13 09:00"),
