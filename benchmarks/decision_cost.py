@@ -142,8 +142,9 @@ def make_world(path: Path, candidates: int) -> None:
                 connection.execute(statement)
         for place, name in enumerate(JOURNEYS):
             connection.execute(
-                f"create table activation.{name}_audience as select customer_id, "
-                "'o1' as occurrence, timestamp '2024-06-30 03:00:00' - to_hours((i % 90)::integer) as triggered_at, "
+                f"create table activation.{name}_audience as "
+                "select customer_id, 'o1' as occurrence, timestamp '2024-06-30 03:00:00' "
+                "- to_hours((i % 90)::integer) as triggered_at, "
                 "'marketing' as purpose, 'Tea' as product_name from (select customer_id, "
                 "row_number() over () - 1 as i from activation.outreach_customers) "
                 f"where (i // {place % 2 + 1} + {place // 2}) % 2 = 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from publish_support import fill_warehouse
 
 from crm_pipeline.lib.errors import PublishError
 from crm_pipeline.lib.publish import check_build, require_clean
+from crm_pipeline.lib.publish.gate import check_candidates
 
 
 @pytest.fixture
@@ -97,3 +99,43 @@ def test_the_message_names_every_finding(build: duckdb.DuckDBPyConnection, tmp_p
         require_clean(check_build(build))
     for word in ("2 check(s) failed", "feed_balance_closes", "lines abc", "rfm_tiers_has_every"):
         assert word in str(caught.value)
+
+
+@pytest.mark.requirement("OUT-3")
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("delete from marts.outreach_decisions where step = 'b'", "wake_up: 3 candidates, 2"),
+        (
+            "insert into marts.outreach_decisions from marts.outreach_decisions where step = 'b'",
+            "wake_up: 3 candidates, 0",
+        ),
+        (
+            "update marts.outreach_decisions set customer_id = 'p0', step = 'a' where step = 'b'",
+            "wake_up: 3 candidates, 2",
+        ),
+        ("delete from marts.outreach_decisions", "wake_up: 3 candidates, 0"),
+    ],
+    ids=["lost", "doubled", "another's", "all lost"],
+)
+def test_a_build_with_a_lost_or_doubled_candidate_is_stopped(
+    build: duckdb.DuckDBPyConnection, damage: str, told: str
+) -> None:
+    day = dt.date(2026, 3, 1)
+    build.execute(
+        "create table marts.outreach_decisions as select * from (values "
+        "('d1', 'p0', 'a'), ('d2', 'p1', 'a'), ('d3', 'p1', 'b')) as t (decision_id, customer_id, "
+        "step), (values ('wake_up', 'o', 'nightly', date '2026-03-01', 'send')) as u (journey, "
+        "occurrence, run_kind, as_of_date, outcome)"
+    )
+    assert check_candidates(build, day, {"wake_up": 3, "empty": 0}) == []
+    # What was decided between the nights, and on another day, is nobody's candidate of this night.
+    build.execute(
+        "insert into marts.outreach_decisions select * replace ('cart' as run_kind, "
+        "'t' || decision_id as decision_id) from marts.outreach_decisions where step = 'b'"
+    )
+    assert check_candidates(build, day, {"wake_up": 3}) == []
+    build.execute(damage)
+    [finding] = check_candidates(build, day, {"wake_up": 3})
+    assert finding.check == "candidates_are_the_sum_of_the_outcomes"
+    assert told in finding.message
