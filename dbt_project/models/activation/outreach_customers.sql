@@ -53,7 +53,7 @@ final as (
 
     select
         customers.customer_id,
-        coalesce(localities.timezone, '{{ setting("business_timezone") }}') as timezone,
+        coalesce(localities.timezone, '{{ setting("business_timezone") }}') as timezone,  -- noqa: RF04
         coalesce(localities.language, 'zh-CN') as language,
         tiers.rfm_tier,
         case
