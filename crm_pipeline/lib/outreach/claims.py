@@ -80,6 +80,9 @@ _FORMER = temporary_table(
     "former_id",
     sa.Column("until", sa.DateTime),
 )
+_ACCEPTED = temporary_table(
+    "accepted_messages", sa.Column("claim_id", sa.String(32), primary_key=True)
+)
 _RESULTS = temporary_table(
     "delivery_results",
     sa.Column("claim_id", sa.String(32), primary_key=True),
@@ -276,9 +279,7 @@ def _refuse_by_claims(connection: sa.Connection) -> None:
     by_contact = sa.exists().where(
         claims.c.contact_token == _ASKED.c.contact_token, _NOT_REFUSED, *same
     )
-    by_person = sa.exists().where(
-        claims.c.person_id == _ASKED.c.person_id, _TAKEN, *same
-    )
+    by_person = sa.exists().where(claims.c.person_id == _ASKED.c.person_id, _TAKEN, *same)
     _refuse(connection, "claimed_before", sa.or_(by_contact, by_person))
     with fill_temporary(connection, _FORMER, []):
         connection.execute(
@@ -409,6 +410,42 @@ def record(
             connection.execute(sa.insert(deliveries), calls[start : start + CHUNK_ROWS])
         with fill_temporary(connection, _RESULTS, moves):
             moved = sum(_move(connection, batch_id, state) for state in STATE_OF.values())
+    failpoint("record_after")
+    return moved
+
+
+def record_accepted(
+    ledger: sa.Engine,
+    batch_id: str,
+    message_ids: Sequence[str],
+    *,
+    adapter: str,
+    reference: str,
+    now: dt.datetime,
+) -> int:
+    """:func:`record` for many messages that left together; returns how many moved to ``sent``."""
+    if not message_ids:
+        return 0
+    failpoint("record_before")
+    with (
+        ledger.begin() as connection,
+        fill_temporary(connection, _ACCEPTED, [{"claim_id": one} for one in message_ids]),
+    ):
+        said = {"batch_id": batch_id, "adapter": adapter, "attempt": 1, "outcome": "accepted",
+                "reference": reference, "called_at": now}  # fmt: skip
+        values = [sa.literal(value, deliveries.c[name].type) for name, value in said.items()]
+        calls = sa.select(_ACCEPTED.c.claim_id, *values)
+        connection.execute(sa.insert(deliveries).from_select(["claim_id", *said], calls))
+        result = connection.execute(
+            sa.update(claims)
+            .where(
+                claims.c.claim_id.in_(sa.select(_ACCEPTED.c.claim_id)),
+                claims.c.batch_id == batch_id,
+                claims.c.state.in_(("claimed", "uncertain")),
+            )
+            .values(state="sent", state_reason=None, sent_at=now)
+        )
+        moved = int(result.rowcount)
     failpoint("record_after")
     return moved
 

@@ -32,6 +32,7 @@ from crm_pipeline.lib.outreach.claims import (
     claim_messages,
     find_withdrawn,
     record,
+    record_accepted,
 )
 from crm_pipeline.lib.outreach.dispatch import (
     DispatchReport,
@@ -164,12 +165,14 @@ class FileDelivery:
 
     def _publish(self, batch_id: str, path: Path, message_ids: Sequence[str]) -> None:
         """Records, then gives the file its name: whoever takes it away takes what is on record."""
-        now = self.now()
-        results = [
-            DeliveryResult(one, "accepted", self.name, now, reference=path.name)
-            for one in message_ids
-        ]
-        record(self.ledger, batch_id, results, now=now)
+        record_accepted(
+            self.ledger,
+            batch_id,
+            message_ids,
+            adapter=self.name,
+            reference=path.name,
+            now=self.now(),
+        )
         failpoint("batch_recorded")
         path.with_name(READY + path.name).replace(path)
         fsync_dir(path.parent)
