@@ -79,18 +79,13 @@ def load_rule_words(seeds_dir: Path) -> tuple[RuleWords, ...]:
 
 
 def find_words(words: tuple[RuleWords, ...], rule_id: str) -> tuple[RuleWords, str] | None:
-    """The words of a rule and what its * stands for; of several the longest beginning."""
-    fitting = [
-        (len(known.rule_id), known, rule_id.removeprefix(known.rule_id[:-1]))
-        for known in words
-        if known.rule_id == rule_id
-        or (known.rule_id.endswith("*") and rule_id.startswith(known.rule_id[:-1]))
-    ]
-    exact = [(known, "") for _, known, _ in fitting if known.rule_id == rule_id]
-    if exact or not fitting:
-        return exact[0] if exact else None
-    _, known, rest = max(fitting, key=lambda found: found[0])
-    return known, rest
+    """The words of a rule, else those of its group and what the * stands for."""
+    by_id = {known.rule_id: known for known in words}
+    group, _, rest = rule_id.partition(".")
+    if rule_id in by_id:
+        return by_id[rule_id], ""
+    shared = by_id.get(f"{group}.*")
+    return (shared, rest) if shared else None
 
 
 def _check_text(table: RuleTable, row: Row, column: str) -> None:

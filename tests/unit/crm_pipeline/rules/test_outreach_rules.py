@@ -54,7 +54,7 @@ def test_every_rule_in_the_code_has_words() -> None:
     assert silent == set()
 
 
-def test_the_longest_beginning_is_taken_and_a_whole_id_before_it() -> None:
+def test_a_rule_is_told_by_its_own_words_before_those_of_its_group() -> None:
     words = load_rule_words(SEEDS)
 
     def found(rule_id: str) -> tuple[str, str] | None:
