@@ -29,6 +29,7 @@ from crm_pipeline.lib.ledger.schema import (
     batches,
     claims,
     deliveries,
+    history_slices,
     id_versions,
     identity_changes,
     wecom_task_members,
@@ -46,6 +47,7 @@ STATE_OF: dict[str, str] = {
     "refused": "refused",
     "uncertain": "uncertain",
 }
+NIGHTLY = "outreach_decisions"  # history of the nights
 SENDING = ("canary", "released")  # states of a batch in which its messages may leave
 # A task nobody confirmed for so long is forgotten; what it says later still counts.
 STAFF_CONFIRMS_WITHIN = dt.timedelta(days=7)
@@ -137,8 +139,8 @@ def claim_messages(
 
     Returns:
         What may leave now; nothing else may. Reasons of what may not: ``stopped`` (kill switch),
-        ``batch_not_released``, ``expired``, ``not_due``, ``withdrawn`` (no consent of this person
-        now), ``claimed_before`` (either key).
+        ``batch_not_released``, ``decided_anew`` (by a later night), ``expired``, ``not_due``,
+        ``withdrawn`` (no consent of this person now), ``claimed_before`` (either key).
     """
     if not messages:
         return ClaimReport()
@@ -256,11 +258,27 @@ def _refuse_by_state(
     if stopped:
         _refuse(connection, "stopped", _ASKED.c.journey.in_(sorted(stopped)))
     if batch_id is not None:
-        state = sa.select(batches.c.state).where(batches.c.batch_id == batch_id)
-        if connection.execute(state).scalar() not in SENDING:
+        query = sa.select(batches).where(batches.c.batch_id == batch_id)
+        batch = connection.execute(query).one_or_none()
+        if batch is None or batch.state not in SENDING:
             _refuse(connection, "batch_not_released", sa.true())
+        elif _is_decided_anew(connection, batch):
+            _refuse(connection, "decided_anew", sa.true())
         _refuse(connection, "not_due", _ASKED.c.planned_send_at > now)
     _refuse(connection, "expired", _ASKED.c.valid_until <= now)
+
+
+def _is_decided_anew(connection: sa.Connection, batch: sa.Row) -> bool:
+    """Whether a later night decided about everybody again, without counting what is left of this.
+
+    Both together could be more than a cap allows.
+    """
+    night = history_slices.c.as_of_date
+    is_later = night > batch.as_of_date
+    if batch.run_kind != "nightly":
+        is_later = night >= batch.as_of_date
+    found = sa.exists().where(history_slices.c.table_name == NIGHTLY, is_later)
+    return bool(connection.execute(sa.select(found)).scalar())
 
 
 def _refuse_by_consent(connection: sa.Connection) -> None:
