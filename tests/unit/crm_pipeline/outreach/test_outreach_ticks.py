@@ -233,7 +233,8 @@ def test_what_is_to_be_sent_today_counts_before_it_is_claimed(tmp_path: Path) ->
     """Else a message of the night and one of a tick would both fit under a cap of one a day."""
     between = Between(tmp_path / "home", night=NIGHT - DAY)
     sent = {"decision_id": "d1", "customer_id": "ann", "journey": "other", "step": "first",
-            "occurrence": "o1", "run_kind": "nightly", "planned_send_at": NOON}  # fmt: skip
+            "occurrence": "o1", "run_kind": "nightly", "contact_token": "t",
+            "planned_send_at": NOON}  # fmt: skip
     between.night(NIGHT, [sent, {**sent, "decision_id": "d2", "outcome": "held"}])
     between.put_in_cart("bob", NOON - 2 * HOUR)
     seen: list[list[tuple[Any, ...]]] = []
