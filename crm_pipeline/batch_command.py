@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from crm_pipeline.home_option import PROJECT, home_option, open_home
+from crm_pipeline.lib.clock import wall_clock
 from crm_pipeline.reconcile_command import reconcile, resolve
 
 if TYPE_CHECKING:
@@ -260,4 +261,4 @@ def _line(one: Batch) -> str:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    return wall_clock(os.environ)

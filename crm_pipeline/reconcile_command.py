@@ -9,13 +9,14 @@ Imports that need seconds are made inside the command that needs them.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
 
 import click
 
 from crm_pipeline.home_option import home_option, open_home
+from crm_pipeline.lib.clock import wall_clock
 from crm_pipeline.lib.errors import ConfigError
 
 
@@ -74,4 +75,4 @@ def resolve(home: Path, message_id: str, state: str, reason: str) -> None:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    return wall_clock(os.environ)

@@ -7,7 +7,7 @@ Not here: which value a deployment gives them (``defs/resources.py``).
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from pydantic import PrivateAttr
 
 from crm_pipeline import dbt_server
+from crm_pipeline.lib.clock import wall_clock
 from crm_pipeline.lib.consent import post_consents, post_opt_outs
 from crm_pipeline.lib.dbt_manifest import digest_project
 from crm_pipeline.lib.home import CrmHome
@@ -53,7 +54,7 @@ class Clock(dg.ConfigurableResource):
         """The current instant, UTC without a zone, as every stored instant."""
         if self.frozen_at:
             return datetime.fromisoformat(self.frozen_at)
-        return datetime.now(UTC).replace(tzinfo=None)
+        return wall_clock(os.environ)
 
 
 class Deployment(dg.ConfigurableResource):
