@@ -141,6 +141,8 @@ def _next_batch(
     manifest = current_manifest(home)
     if manifest is None:
         return dg.SkipReason("nothing has been published yet")
+    if deployment.settings.brand is None:
+        return dg.SkipReason("nothing is planned without a brand to sign with: set CRM_BRAND")
     with ledger.connect() as connection:
         decided = find_slice(home, connection, NIGHTLY, manifest.as_of)
     if decided is None:
