@@ -34,6 +34,7 @@ def loaded() -> dg.Definitions:
 @pytest.fixture
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """An empty deployment in pounds."""
+    monkeypatch.setenv("CRM_BRAND", "Gift shop")
     for name, value in {**KEYS, "CRM_CURRENCY": "GBP", "CRM_TIMEZONE": "Europe/London"}.items():
         monkeypatch.setenv(name, value)
     return Deployment(home=str(tmp_path / "home"))
@@ -233,4 +234,17 @@ def test_a_batch_started_by_hand_is_bound_to_the_published_decisions_too(
             instance=instance, partition_key=DAY.isoformat(), raise_on_error=False
         )
     assert not result.success
-    assert not list(deployment.crm_home.outbox.rglob("*.csv"))
+    assert not list(deployment.crm_home.outbox.rglob("plan.parquet"))
+
+
+@pytest.mark.requirement("OUT-6")
+def test_a_journey_without_a_brand_plans_nothing_and_says_why(
+    loaded: dg.Definitions, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CRM_BRAND")
+    sensor = loaded.resolve_sensor_def("dormant_wake_up_journey_sensor")
+    with dg.DagsterInstance.ephemeral() as instance:
+        publish_with_decisions(deployment, decide(deployment, "send"))
+        requests, why = tick(sensor, instance, deployment)
+    assert requests == []
+    assert "set CRM_BRAND" in str(why)

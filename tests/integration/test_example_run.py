@@ -78,7 +78,8 @@ def test_the_summary_tells_records_tiers_scores_batch_and_where_to_look(
 ) -> None:
     for told in ("received", "accepted", "duplicate", "high_value_loyal", "auc", "spearman"):
         assert told in ran[1]
-    assert re.search(r"dormant_wake_up: .*send \d", ran[1])
+    assert re.search(r"win_back: .*send \d", ran[1])
+    assert re.search(r"win_back: planned \d+ messages, read them with crm batch preview", ran[1])
     assert str(ran[0] / "published" / "current" / "crm.duckdb") in ran[1]
 
 
