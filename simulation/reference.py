@@ -97,6 +97,9 @@ def _emit_stock(world: World) -> None:
     day, location, product = (axis.ravel() for axis in np.indices(shape))
     when = calendar.start_at + days[day] * DAY + 21 * 3600 + location * 600
     flat = level.ravel()
+    is_special = np.isin(product, list(special)) & (day == len(days) - 1)
+    # Of a special product everything counted is there to be bought, whatever the draw says.
+    reserved = np.where(is_special, 0, np.minimum(rng.poisson(2, len(flat)), flat))
     world.emit(
         "erp_stock", GLOBAL_CHUNK, when,
         {
@@ -104,9 +107,9 @@ def _emit_stock(world: World) -> None:
             "location_id": words(LOCATIONS, location),
             "counted_at": world.instants(when),
             "quantity_on_hand": quantities(flat),
-            "quantity_reserved": quantities(np.minimum(rng.poisson(2, len(flat)), flat)),
+            "quantity_reserved": quantities(reserved),
         },
-        protected=np.isin(product, list(special)) & (day == len(days) - 1),
+        protected=is_special,
     )  # fmt: skip
 
 

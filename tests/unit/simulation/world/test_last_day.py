@@ -110,8 +110,8 @@ def test_what_people_did_today_is_there(usual: Read) -> None:
     for journey, count in (
         ("cart_rescue", f"""
             select count(distinct e.person_id) from app_events e join erp_stock using (sku)
-            where event_type = 'cart_added' and quantity_on_hand = 3 and source_customer_id
-                is not null and (occurred_at {LOCAL})::date = {TODAY}
+            where event_type = 'cart_added' and quantity_on_hand - quantity_reserved = 3
+                and source_customer_id is not null and (occurred_at {LOCAL})::date = {TODAY}
                 and (counted_at {LOCAL})::date = {TODAY}"""),
         ("browse_list", f"""
             select count(*) from (select person_id from app_events
