@@ -14,7 +14,7 @@ FILE = "reach_rules.csv"
 CHANNELS = ("email", "sms", "wecom", "push")
 COLUMNS = (
     "consent_channel", "max_failures", "max_unopened", "unopened_days", "best_hour_min_opens",
-    "best_hour_from", "best_hour_until", "note",
+    "best_hour_min_same", "best_hour_from", "best_hour_until", "note",
 )  # fmt: skip
 
 
@@ -23,9 +23,9 @@ def read_reach_rules(seeds_dir: Path) -> RuleTable:
     table = RuleTable(seeds_dir / FILE, COLUMNS)
     for row in table.rows:
         table.one_of(row, "consent_channel", CHANNELS)
-        for column in COLUMNS[1:5]:
+        for column in COLUMNS[1:6]:
             table.whole_number(row, column, least=1, most=1000)
-        hours = [table.whole_number(row, column, most=23) for column in COLUMNS[5:7]]
+        hours = [table.whole_number(row, column, most=23) for column in COLUMNS[6:8]]
         if None not in hours and hours != sorted(hours, key=lambda hour: hour or 0):
             what = "best_hour_until is before best_hour_from"
             table.complain(row.number, "best_hour_until", what, "Write a later hour")
@@ -41,7 +41,7 @@ def read_reach_rules(seeds_dir: Path) -> RuleTable:
 
 
 def _check_filled(table: RuleTable, row: Row) -> None:
-    for column in ("max_failures", *COLUMNS[4:7]):
+    for column in ("max_failures", *COLUMNS[4:8]):
         if not row.cells[column]:
             table.complain(row.number, column, "it is empty", "Write a whole number")
     if bool(row.cells["max_unopened"]) != bool(row.cells["unopened_days"]):

@@ -23,6 +23,19 @@
     from_utc_timestamp({{ instant }}, '{{ setting("business_timezone") }}')
 {%- endmacro %}
 
+{# The wall clock of a UTC instant in a zone that is a column. #}
+{% macro to_zone_time(instant, zone) -%}
+    {{ return(adapter.dispatch('to_zone_time')(instant, zone)) }}
+{%- endmacro %}
+
+{% macro default__to_zone_time(instant, zone) -%}
+    ({{ instant }} at time zone 'UTC') at time zone {{ zone }}
+{%- endmacro %}
+
+{% macro spark__to_zone_time(instant, zone) -%}
+    from_utc_timestamp({{ instant }}, {{ zone }})
+{%- endmacro %}
+
 {# The UTC instant of midnight at the start of a local day. #}
 {% macro local_midnight_at(day) -%}
     {{ return(adapter.dispatch('local_midnight_at')(day)) }}

@@ -6,6 +6,8 @@ messages as (select * from {{ ref('int_messages') }}),
 
 reach_rules as (select * from {{ ref('reach_rules') }}),
 
+customers as (select * from {{ ref('outreach_customers') }}),
+
 purposes as (select distinct purpose from consent_states),
 
 known_contacts as (
@@ -121,24 +123,29 @@ unopened as (
 
 ),
 
--- Only hours at which messages may go: an hour of the night would keep every message back.
+-- On the customer's own clock, by which the hour is used.
 opened_hours as (
 
     select
-        customer_id,
-        consent_channel,
-        cast(extract(hour from {{ to_business_time('opened_at') }}) as integer) as opened_hour
+        messages.customer_id,
+        messages.consent_channel,
+        cast(
+            extract(hour from {{ to_zone_time('messages.opened_at', 'customers.timezone') }}) as integer
+        ) as opened_hour
     from messages
-    where opened_at is not null
+    inner join customers on messages.customer_id = customers.customer_id
+    where messages.opened_at is not null
 
 ),
 
+-- Only hours at which messages may go: an hour of the night would keep every message back.
 hours as (
 
     select
         opened_hours.customer_id,
         opened_hours.consent_channel,
         opened_hours.opened_hour,
+        count(*) as hour_open_count,
         sum(count(*)) over (partition by opened_hours.customer_id, opened_hours.consent_channel) as open_count,
         row_number() over (
             partition by opened_hours.customer_id, opened_hours.consent_channel
@@ -159,7 +166,10 @@ best_hours as (
         hours.opened_hour as best_hour
     from hours
     inner join reach_rules on hours.consent_channel = reach_rules.consent_channel
-    where hours.hour_place = 1 and hours.open_count >= reach_rules.best_hour_min_opens
+    where
+        hours.hour_place = 1
+        and hours.open_count >= reach_rules.best_hour_min_opens
+        and hours.hour_open_count >= reach_rules.best_hour_min_same
 
 ),
 

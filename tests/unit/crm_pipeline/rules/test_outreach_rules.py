@@ -96,8 +96,13 @@ def test_wrong_words_are_told(tmp_path: Path, old: str, new: str, column: str, w
         ("email,3,6,90", "email,,6,90", "max_failures", "it is empty"),
         ("email,3,6,90", "email,0,6,90", "max_failures", "0 is out of range"),
         ("email,3,6,90", "email,3,6,", "unopened_days", "one of max_unopened and unopened_days"),
-        ("6,90,3,9,20,Mail", "6,90,3,21,20,Mail", "best_hour_until", "is before best_hour_from"),
-        ("6,90,3,9,20,Mail", "6,90,3,9,24,Mail", "best_hour_until", "24 is out of range"),
+        (
+            "6,90,3,2,9,20,Mail",
+            "6,90,3,2,21,20,Mail",
+            "best_hour_until",
+            "is before best_hour_from",
+        ),
+        ("6,90,3,2,9,20,Mail", "6,90,3,2,9,24,Mail", "best_hour_until", "24 is out of range"),
     ],
 )
 def test_wrong_numbers_of_reach_are_told(
