@@ -310,7 +310,7 @@ left join _contact_claims as t
     and c.occurrence = t.occurrence
 """
 
-# Marketing that went to somebody within the longest window: claims, and what other systems sent.
+# What went to somebody within the longest window: claims, and what other systems sent.
 # A message without a kind counts as promotion, the kind most caps are about.
 _COUNTED = """
 create or replace temp table _counted as
@@ -332,15 +332,16 @@ guides as (
 )
 select
     c.claim_id as message_id, c.customer_id, c.contact_token, c.journey, c.consent_channel,
-    coalesce(c.message_tag, 'promotion') as message_tag, c.planned_send_at as sent_at, g.guide_id
+    coalesce(c.message_tag, 'promotion') as message_tag, c.planned_send_at as sent_at, g.guide_id,
+    c.purpose
 from _claims as c
 left join guides as g on c.decision_id = g.decision_id
-where c.state not in ('failed', 'refused') and c.purpose = 'marketing'
+where c.state not in ('failed', 'refused')
     and c.planned_send_at >= (select since_at from since)
 union all
 select
     m.message_id, m.customer_id, null, m.journey, m.consent_channel,
-    coalesce(m.message_tag, 'promotion'), m.sent_at, null
+    coalesce(m.message_tag, 'promotion'), m.sent_at, null, 'marketing'
 from activation.outreach_sent_messages as m
 where m.sent_at >= (select since_at from since)
     and (m.message_id is null or m.message_id not in (select claim_id from _claims))

@@ -76,13 +76,14 @@ def _places(candidate: Ints, rows: pa.Table) -> Ints:
     return found
 
 
+# A hair less for each later step of a journey: nobody gets the offer before the word of care.
 _OPEN = """
 create or replace temp table _open as
 select
     c.candidate, c.decision_id, c.customer_id, c.contact_token, c.journey, c.consent_channel,
     c.message_tag,
     c.purpose, c.timezone, c.guide_id, c.fatigue_rule,
-    (c.priority + 1) * greatest(c.value_weight, 0) as value,
+    (c.priority + 1) * greatest(c.value_weight, 0) * (1 - c.step_place / 1000.0) as value,
     p.unit_cost_amount, (p.unit_cost_amount * 1000000)::bigint as cost
 from _checked as c
 inner join _channels as p on c.consent_channel = p.consent_channel
@@ -137,6 +138,8 @@ with used as (
     inner join _caps as c
         on c.consent_channel in ('all', m.consent_channel)
         and c.message_tag in ('all', m.message_tag)
+        and case when c.journey is null then m.purpose = 'marketing'
+            else m.journey is not distinct from c.journey end
     inner join _zone_windows as w on r.timezone = w.timezone and c.window_days = w.window_days
     where r.scope = 'person' and m.sent_at >= w.from_at
     group by all
@@ -147,6 +150,8 @@ with used as (
     inner join _caps as c
         on c.consent_channel in ('all', m.consent_channel)
         and c.message_tag in ('all', m.message_tag)
+        and case when c.journey is null then m.purpose = 'marketing'
+            else m.journey is not distinct from c.journey end
     inner join _zone_windows as w on r.timezone = w.timezone and c.window_days = w.window_days
     where r.scope = 'contact' and m.sent_at >= w.from_at
     group by all

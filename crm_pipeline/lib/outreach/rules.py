@@ -66,7 +66,7 @@ from ranked as r
 inner join nearest as n on r.candidate = n.candidate and r.place = n.place
 """
 
-# Of several people behind one contact, the first takes the message.
+# Of several people behind one contact, the first who may have the message takes it.
 _SHARED = """
 create or replace temp table _shared as
 select c.journey, c.step, c.occurrence, k.contact_token,
@@ -74,6 +74,7 @@ select c.journey, c.step, c.occurrence, k.contact_token,
 from _candidates as c
 inner join _chosen as k on c.candidate = k.candidate
 where k.refusal is null and not k.is_failed
+    and c.suppression_rule is null and not c.is_claimed
 group by all
 having count(*) > 1
 """

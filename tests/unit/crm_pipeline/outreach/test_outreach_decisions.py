@@ -305,6 +305,16 @@ def test_two_people_with_one_mailbox_get_one_message(world: World) -> None:
     assert set(rules(world, table).values()) == {"claim.shared_contact", "send.allowed"}
 
 
+def test_who_gets_no_message_takes_it_from_nobody_behind_the_same_contact(world: World) -> None:
+    world.say(world.sources, "granted")
+    shared = f"update activation.outreach_contacts set contact_token = '{world.token('1')}'"
+    for person in world.sources:
+        others = {p: {"suppression_rule": "'suppression.minor'"} for p in world.sources}
+        del others[person]
+        table = world.decide(contacts=[shared], customers=others)
+        assert world.outcomes(table)[person] == "send"
+
+
 @pytest.mark.requirement("OUT-4")
 def test_a_journey_without_re_entry_addresses_a_person_once_for_ever(world: World) -> None:
     world.say(world.sources, "granted")
@@ -788,7 +798,38 @@ def test_service_is_under_no_cap_but_its_own_and_takes_no_room(world: World) -> 
     assert found(decided) == {("capped", "cap.own.person")}
 
 
+def test_a_cap_of_a_journey_counts_the_messages_of_this_journey_alone(world: World) -> None:
+    world.say(["1"], "granted")
+    spec = journey(caps=[{"cap_id": "rest", "window_days": 7, "max_messages": 1}])
+    world.claim("1", days_ago=3)
+    assert found(world.decide(spec, people=["1"])) == {("send", "send.allowed")}
+    world.claim("1", days_ago=2, journey="wake_up", occurrence="2011-07-01")
+    assert found(world.decide(spec, people=["1"])) == {("capped", "cap.rest.person")}
+
+
+@pytest.mark.requirement("OUT-5")
+def test_a_cap_of_a_service_journey_counts_its_service_messages(world: World) -> None:
+    world.say(["1"], "granted", purpose="service")
+    spec = journey(
+        purpose="service", caps=[{"cap_id": "rest", "window_days": 7, "max_messages": 1}]
+    )
+    world.claim("1", days_ago=2, journey="wake_up", purpose="service", occurrence="2011-07-01")
+    decided = world.decide(spec, people=["1"], purpose="'service'")
+    assert found(decided) == {("capped", "cap.rest.person")}
+
+
 # Arbitration
+
+
+@pytest.mark.requirement("OUT-5", "OUT-9")
+def test_an_earlier_step_of_a_journey_goes_before_a_later_one(tmp_path: Path) -> None:
+    world = World(tmp_path, people=20)
+    world.say(world.sources, "granted")
+    world.rules["outreach_caps"] = [cap("all_day", 1, 1)]
+    spec = journey(steps=[step("first"), step("second")])
+    table = world.decide(spec)
+    sent = [row["step"] for row in table.to_pylist() if row["outcome"] == "send"]
+    assert sent == ["first"] * 20
 
 
 @pytest.mark.requirement("OUT-5", "OUT-9")
