@@ -165,6 +165,11 @@ select
 from _at_risk as r
 cross join _caps as c
 left join used as u on r.scope = u.scope and r.who = u.who and c.cap_place = u.cap_place
+where c.journey is null or (r.scope, r.who, c.journey) in (
+    select 'person', customer_id, journey from _open
+    union
+    select 'contact', contact_token, journey from _open
+)
 """
 
 # Quotas of a channel and of an advisor for the day of sending, and budgets over their windows.

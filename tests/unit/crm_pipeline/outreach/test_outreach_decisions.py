@@ -26,6 +26,7 @@ from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.files import write_parquet
 from crm_pipeline.lib.outreach.balance import count_candidates, require_balance
 from crm_pipeline.lib.outreach.decisions import DECISION_SCHEMA, decide_all
+from crm_pipeline.lib.outreach.journey import load_journeys
 from crm_pipeline.lib.outreach.moments import Moment, night_of, tick_of
 from crm_pipeline.lib.warehouse import open_warehouse
 
@@ -957,3 +958,18 @@ def test_a_rule_table_that_is_not_there_stops_everything(world: World) -> None:
                 connection, [journey()], moment=night_of(AS_OF, SHANGHAI), zone=SHANGHAI,
                 salt=SALT,
             )  # fmt: skip
+
+
+MOVING = {
+    "advisor_task", "birthday_care", "browse_list", "churn_retention", "co_creation",
+    "dormant_wake_up", "vip_preorder", "win_back",
+}  # fmt: skip
+
+
+@pytest.mark.requirement("OUT-4")
+def test_a_journey_whose_occurrence_late_data_or_a_merge_can_move_rests_for_a_month() -> None:
+    folder = Path(__file__).parents[4] / "crm_pipeline" / "defs" / "outreach"
+    specs = {spec.journey: spec for spec in load_journeys(folder)}
+    for name in MOVING:
+        rests = {own.max_messages for own in specs[name].caps if own.window_days >= 30}
+        assert rests == {len(specs[name].steps)}, name
