@@ -88,7 +88,8 @@ def show(home: Path, batch_id: str) -> None:
 def preview(home: Path, batch_id: str) -> None:
     """Size, what is suppressed and why, cost, overlap, holdout, and samples with masked contacts.
 
-    What is kept beside the plan is what an operator approves.
+    What is kept beside the plan is what an operator approves. The audit keeps who read it:
+    a batch is approved only once a listed operator (CRM_OPERATOR) has.
     """
     from crm_pipeline.lib.ledger import open_ledger
     from crm_pipeline.lib.outreach.life import get_batch
@@ -99,17 +100,21 @@ def preview(home: Path, batch_id: str) -> None:
     ledger = open_ledger(opened)
     with ledger.connect() as connection:
         found = get_batch(connection, batch_id)
-    actor = read_operators(os.environ).stopper
-    click.echo(tell_preview(preview_batch(opened, ledger, found, now=_now(), actor=actor)))
+    operators = read_operators(os.environ)
+    made = preview_batch(opened, ledger, found, now=_now(), actor=operators.reader)
+    click.echo(tell_preview(made))
+    if operators.me not in operators.listed:
+        click.echo("\nread by no listed operator: set CRM_OPERATOR before it can be approved")
 
 
 @batch.command()
 @home_option
 @batch_argument
 def approve(home: Path, batch_id: str) -> None:
-    """Lets a previewed batch be released; not by whoever planned it.
+    """Lets a batch be released once an operator has read its preview; not by its planner.
 
-    A record of two people, not a proof of who they are.
+    The preview the night makes does not count: a listed operator, perhaps yourself, must have run
+    crm batch preview for exactly this plan. A record of two people, not a proof of who they are.
     """
     from crm_pipeline.lib.ledger import open_ledger
     from crm_pipeline.lib.outreach.life import approve as let_go

@@ -15,6 +15,7 @@ from crm_pipeline.definitions import defs
 from crm_pipeline.lib.ledger.schema import batches, claims
 from crm_pipeline.lib.outreach.life import approve
 from crm_pipeline.lib.outreach.plan import list_batches
+from crm_pipeline.lib.outreach.preview import preview_batch
 from crm_pipeline.lib.outreach.ticks import ENTITIES, Tick, read_facts, save_tick
 from crm_pipeline.lib.publish import Manifest
 from crm_pipeline.resources import Clock, Deployment
@@ -134,6 +135,7 @@ def delivered(people: People) -> Iterator[People]:
         waiting = list_batches(people.ledger, states=("planned",))
         assert len(waiting) == 2
         for batch in waiting:
+            preview_batch(people.home, people.ledger, batch, now=NOW, actor="wang")
             approve(people.home, people.ledger, batch.batch_id, WANG, now=NOW)
         assert "release_job" in evaluate_everything(people, instance)
         evaluate_everything(people, instance)

@@ -7,7 +7,9 @@ Not here: what is sent in a state (``release``), the kill switch of a journey (`
     planned, approved, canary → expired       a newer night was planned, or its time is over
     any of these → stopped → planned, approved    by an operator
 
-Every step is one row in the audit, written in the transaction that takes it.
+Every step is one row in the audit, written in the transaction that takes it. A plan is approved
+only after a person read it: some listed operator previewed exactly this plan. The night previews
+what it plans too, and that does not count.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from crm_pipeline.lib.outreach.audit import write_audit
 from crm_pipeline.lib.outreach.message import Message
 from crm_pipeline.lib.outreach.operators import Operators
 from crm_pipeline.lib.outreach.plan import Batch, find_batch_in, list_batches, read_plan
-from crm_pipeline.lib.outreach.preview import find_preview
+from crm_pipeline.lib.outreach.preview import find_readers
 
 OPEN = ("planned", "approved", "canary", "released")
 SENDABLE = ("approved", "canary", "released")
@@ -35,12 +37,14 @@ HASHED = 2**32
 def approve(
     home: CrmHome, ledger: sa.Engine, batch_id: str, operators: Operators, *, now: dt.datetime
 ) -> Batch:
-    """Lets a batch be released: by a listed operator who did not plan it, after a preview.
+    """Lets a batch be released: by a listed operator who did not plan it, after a person read it.
+
+    Some listed operator, perhaps the same, has asked for the preview of exactly this plan.
 
     Raises:
         ConfigError: nobody is named, or nobody listed.
         OutreachError: the batch is in no state for it, its time is over, its own planner asks, its
-            plan is not what was planned, or nobody previewed exactly this plan.
+            plan is not what was planned, or no listed operator previewed exactly this plan.
     """
     who = operators.require()
     with ledger.begin() as connection:
@@ -54,11 +58,11 @@ def approve(
                 remedy="let another operator of CRM_OPERATORS approve it",
             )
         read_plan(home, batch)
-        if find_preview(home, batch) is None:
+        if not find_readers(connection, batch) & set(operators.listed):
             raise OutreachError(
-                "nobody has previewed this plan",
-                where=f"batch {batch_id}",
-                remedy=f"read crm batch preview {batch_id} first",
+                "no operator has read the preview of this plan",
+                where=f"batch {batch.batch_id}",
+                remedy=f"read it first: CRM_OPERATOR={who} crm batch preview {batch.batch_id[:8]}",
             )
         values = {"approved_by": who, "approved_at": now}
         move(connection, batch, "approved", who, "batch_approved", now, **values)

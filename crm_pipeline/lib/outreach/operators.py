@@ -37,6 +37,11 @@ class Operators:
         """Anybody may stop; without a name it is the account of this machine."""
         return self.me or getpass.getuser()
 
+    @property
+    def reader(self) -> str:
+        """Who reads a preview; without a name the machine's account, which is no operator."""
+        return self.me or f"account {getpass.getuser()}"
+
     def require(self) -> str:
         """The operator of this command.
 

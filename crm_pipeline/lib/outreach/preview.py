@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.files import atomic_path
 from crm_pipeline.lib.home import CrmHome
+from crm_pipeline.lib.ledger.schema import audit
 from crm_pipeline.lib.outreach.audit import write_audit
 from crm_pipeline.lib.outreach.claims import count_unclaimable
 from crm_pipeline.lib.outreach.plan import (
@@ -30,6 +31,7 @@ from crm_pipeline.lib.outreach.plan import (
 )
 
 SAMPLES = 3  # of every step, channel and language
+PREVIEWED = "batch_previewed"
 BESIDE = ("planned", "approved", "canary", "released")
 KINDS = ("step", "consent_channel", "content_id", "language")
 
@@ -73,8 +75,17 @@ def preview_batch(
     failpoint("preview_written")
     with ledger.begin() as connection:
         detail = {"batch_id": batch.batch_id, "plan_sha256": batch.plan_sha256}
-        write_audit(connection, now, actor, "batch_previewed", detail)
+        write_audit(connection, now, actor, PREVIEWED, detail)
     return found
+
+
+def find_readers(connection: sa.Connection, batch: Batch) -> set[str]:
+    """Who previewed exactly this plan, jobs and accounts of the machine among them."""
+    query = sa.select(audit.c.actor, audit.c.detail).where(
+        audit.c.action == PREVIEWED, audit.c.detail.contains(batch.batch_id, autoescape=True)
+    )
+    plan = {"batch_id": batch.batch_id, "plan_sha256": batch.plan_sha256}
+    return {row.actor for row in connection.execute(query) if json.loads(row.detail) == plan}
 
 
 def find_preview(home: CrmHome, batch: Batch) -> dict[str, Any] | None:

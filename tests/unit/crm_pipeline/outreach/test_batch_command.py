@@ -42,7 +42,9 @@ def test_a_batch_lives_from_the_list_to_the_dry_run(world: People) -> None:
     line = crm(world, "batch", "list")
     batch_id = line[:8]
     assert f"planned   wake_up, nightly of {AS_OF}, 4 messages, planned by schedule" in line
-    assert "nobody has previewed" in crm(world, "batch", "approve", batch_id, CRM_OPERATOR="li")
+    assert "read by no listed operator" in crm(world, "batch", "preview", batch_id)
+    unread = crm(world, "batch", "approve", batch_id, CRM_OPERATOR="li")
+    assert f"CRM_OPERATOR=li crm batch preview {batch_id}" in unread
     assert "4 to 4 people" in crm(world, "batch", "preview", batch_id, CRM_OPERATOR="li")
     assert "no operator is named" in crm(world, "batch", "approve", batch_id)
     approved = crm(world, "batch", "approve", batch_id, CRM_OPERATOR="wang")

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from batch_support import AS_OF, LI, NOW, WANG, People, journey
 
 from crm_pipeline.lib.errors import ConfigError, OutreachError
 from crm_pipeline.lib.files import sha256_of
+from crm_pipeline.lib.ledger.schema import audit
 from crm_pipeline.lib.outreach.life import (
     advance,
     approve,
@@ -259,16 +261,35 @@ def test_only_listed_operators_approve(world: People, operators: Operators, matc
 
 
 @pytest.mark.requirement("OUT-7")
+@pytest.mark.parametrize("reader", ["schedule", "account li", "mallory"])
+def test_a_preview_counts_only_if_an_operator_read_it(world: People, reader: str) -> None:
+    world.record(world.decisions())
+    (batch,) = world.plan()
+    preview_batch(world.home, world.ledger, batch, now=NOW, actor=reader)
+    wanted = f"CRM_OPERATOR=li crm batch preview {batch.batch_id[:8]}"
+    with pytest.raises(OutreachError, match="no operator has read the preview") as refused:
+        approve(world.home, world.ledger, batch.batch_id, LI, now=NOW)
+    assert wanted in str(refused.value)
+    assert state_of(world, batch.batch_id) == "planned"
+    preview_batch(world.home, world.ledger, batch, now=NOW, actor="wang")
+    assert approve(world.home, world.ledger, batch.batch_id, LI, now=NOW).state == "approved"
+
+
+@pytest.mark.requirement("OUT-7")
 def test_exactly_the_previewed_plan_is_approved(world: People) -> None:
     world.record(world.decisions())
     (batch,) = world.plan()
-    with pytest.raises(OutreachError, match="nobody has previewed this plan"):
+    preview_batch(world.home, world.ledger, batch, now=NOW, actor="li")
+    with world.ledger.begin() as connection:  # as if another plan had been read
+        query = sa.select(audit).where(audit.c.action == "batch_previewed")
+        row = connection.execute(query).one()
+        other = row.detail.replace(batch.plan_sha256, "0" * 64)
+        connection.execute(
+            sa.update(audit).values(detail=other).where(audit.c.detail == row.detail)
+        )
+    with pytest.raises(OutreachError, match="no operator has read the preview"):
         approve(world.home, world.ledger, batch.batch_id, LI, now=NOW)
     preview_batch(world.home, world.ledger, batch, now=NOW, actor="li")
-    preview = world.home.root / batch.folder / "preview.json"
-    preview.write_text(preview.read_text().replace(batch.plan_sha256, "0" * 64))
-    with pytest.raises(OutreachError, match="nobody has previewed this plan"):
-        approve(world.home, world.ledger, batch.batch_id, LI, now=NOW)
     path = world.home.root / batch.plan_path
     path.write_bytes(path.read_bytes() + b" ")
     assert sha256_of(path) != batch.plan_sha256
