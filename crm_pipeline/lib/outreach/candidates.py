@@ -77,11 +77,9 @@ from activation.outreach_customers
 
 def _make_audience(connection: duckdb.DuckDBPyConnection, journeys: Sequence[JourneySpec]) -> None:
     """Every audience, in the shape all share. Who may enter only once enters by the first fact."""
-    connection.execute("drop table if exists temp._audience")
-    for at, journey in enumerate(journeys):
-        head = "insert into _audience by name" if at else "create temp table _audience as"
-        connection.execute(f"{head} {_audience_query(connection, journey)}")
-        _check_grain(connection, journey)
+    queries = " union all by name ".join(_audience_query(connection, one) for one in journeys)
+    connection.execute(f"create or replace temp table _audience as {queries}")
+    _check_grain(connection, journeys)
 
 
 def _make_offers(connection: duckdb.DuckDBPyConnection) -> None:
@@ -124,24 +122,31 @@ def _audience_query(connection: duckdb.DuckDBPyConnection, journey: JourneySpec)
     return query
 
 
-def _check_grain(connection: duckdb.DuckDBPyConnection, journey: JourneySpec) -> None:
-    rows, distinct, incomplete = fetch_row(
-        connection,
+def _check_grain(connection: duckdb.DuckDBPyConnection, journeys: Sequence[JourneySpec]) -> None:
+    wrong = connection.execute(
         """
-        select count(*), count(distinct (customer_id, occurrence)), count(*) filter (
-            where customer_id is null or occurrence is null or triggered_at is null
+        with entries as (
+            select journey, customer_id, occurrence, count(*) as times,
+                count(*) filter (
+                    where customer_id is null or occurrence is null or triggered_at is null
+                ) as incomplete
+            from _audience group by journey, customer_id, occurrence
+            having times > 1 or incomplete > 0
         )
-        from _audience where journey = ?
-        """,
-        [journey.journey],
-    )
-    if rows != distinct or incomplete:
-        raise OutreachError(
-            f"the audience repeats a candidate ({rows} rows, {distinct} candidates) or has "
-            f"{incomplete} without customer, occurrence or triggered_at",
-            where=journey.audience,
-            remedy="its grain is one row per customer and occurrence",
-        )
+        select journey, sum(times - 1)::bigint, sum(incomplete)::bigint
+        from entries group by journey
+        """
+    ).fetchall()
+    found = {journey: counts for journey, *counts in wrong}
+    for journey in journeys:
+        if journey.journey in found:
+            repeated, incomplete = found[journey.journey]
+            raise OutreachError(
+                f"the audience repeats a candidate ({repeated} rows too many) or has "
+                f"{incomplete} without customer, occurrence or triggered_at",
+                where=journey.audience,
+                remedy="its grain is one row per customer and occurrence",
+            )
 
 
 # A claim is of a customer as of its night. It counts for every customer who now holds an account
@@ -199,43 +204,44 @@ from _claims where state <> 'refused'
 group by contact_token, journey, step, occurrence
 """
 
-# Materialized: DuckDB 2.0.0 loses who has no match when the zone of a left join is joined at once.
+# Numbered in the order of their ids: what follows sorts and joins by a number. A customer's zone is
+# joined first: DuckDB 2.0.0 loses who has no match when the zone of a left join is joined at once.
 _CANDIDATES = """
 create or replace temp table _candidates as
-with placed as materialized (
+with people as (
+    select p.*, z.day_until_at
+    from _people as p inner join _zone_days as z on p.timezone = z.timezone
+),
+business_day as (select day_until_at from _zone_days where timezone = $zone),
+due as (
     select
-        a.*, p.rfm_tier, p.open_complaint_since,
+        a.*, s.step, s.step_place, p.rfm_tier, p.open_complaint_since,
         coalesce(p.timezone, $zone) as timezone,
         coalesce(p.language, 'zh-CN') as language,
         case
             when p.customer_id is null then 'suppression.unknown_customer'
             else p.suppression_rule
         end as suppression_rule,
-        coalesce(a.guide_id, p.guide_id) as advisor_id
-    from _audience as a
-    left join _people as p on a.customer_id = p.customer_id
-),
-due as (
-    select
-        a.*, s.step, s.step_place,
+        coalesce(a.guide_id, p.guide_id) as advisor_id,
         a.triggered_at + to_hours(s.delay_hours) as due_at,
         least(
             a.triggered_at + to_hours(s.delay_hours + s.valid_hours), a.expires_at
-        ) as valid_until
-    from placed as a
+        ) as valid_until,
+        left(sha256(concat_ws(
+            chr(31), a.journey, s.step, a.customer_id, a.occurrence, m.as_of::varchar,
+            case
+                when m.run_kind <> 'nightly' then m.run_kind || chr(31) || m.decided_at::varchar
+            end
+        )), 32) as decision_id
+    from _audience as a
     inner join _steps as s on a.journey = s.journey
-    inner join _zone_days as z on a.timezone = z.timezone
-    where a.triggered_at + to_hours(s.delay_hours) < z.day_until_at
-),
-named as (
-    select d.*, left(sha256(concat_ws(
-        chr(31), d.journey, d.step, d.customer_id, d.occurrence, m.as_of::varchar,
-        case when m.run_kind <> 'nightly' then m.run_kind || chr(31) || m.decided_at::varchar end
-    )), 32) as decision_id
-    from due as d cross join _moment as m
+    cross join _moment as m
+    cross join business_day as b
+    left join people as p on a.customer_id = p.customer_id
+    where a.triggered_at + to_hours(s.delay_hours) < coalesce(p.day_until_at, b.day_until_at)
 )
 select
-    row_number() over () as candidate,
+    row_number() over (order by n.decision_id) as candidate,
     n.decision_id, n.customer_id, n.journey, n.step, n.step_place, n.occurrence, n.purpose,
     n.triggered_at, n.due_at, n.valid_until, n.converted_at, n.timezone, n.language, n.rfm_tier,
     n.suppression_rule, n.open_complaint_since, n.sku, n.offered_price_amount,
@@ -248,7 +254,7 @@ select
     coalesce(c.is_claimed, false) as is_claimed,
     c.failed_channels,
     n.blank_variables, n.variables
-from named as n
+from due as n
 left join _person_claims as c
     on n.customer_id = c.customer_id and n.journey = c.journey and n.step = c.step
     and n.occurrence = c.occurrence

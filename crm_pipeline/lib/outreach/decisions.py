@@ -110,33 +110,35 @@ def drop_facts(connection: duckdb.DuckDBPyConnection) -> None:
 _DECISIONS = """
 select
     c.decision_id, c.customer_id, c.journey, c.step, c.occurrence, m.run_kind,
-    coalesce(c.outcome, l.outcome, 'send') as outcome,
-    coalesce(c.rule_id, l.rule_id, 'send.allowed') as rule_id,
-    c.purpose, c.message_tag, c.consent_channel, c.contact_token, c.contact_mask,
-    coalesce(c.content_language, c.language) as language,
-    c.content_id, c.content_version, c.sku, c.guide_id, c.priority, p.unit_cost_amount,
-    c.triggered_at, c.planned_at as planned_send_at, c.valid_until, m.decided_at,
+    coalesce(k.outcome, l.outcome, 'send') as outcome,
+    coalesce(k.rule_id, l.rule_id, 'send.allowed') as rule_id,
+    c.purpose, s.message_tag, k.consent_channel, k.contact_token, k.contact_mask,
+    coalesce(k.content_language, c.language) as language,
+    k.content_id, k.content_version, c.sku, c.guide_id, s.priority, p.unit_cost_amount,
+    c.triggered_at, k.planned_at as planned_send_at, c.valid_until, m.decided_at,
     m.as_of as as_of_date, c.variables,
     to_json({
         'due_at': c.due_at,
         'timezone': c.timezone,
         'rfm_tier': c.rfm_tier,
-        'consent_at': c.consent_at,
-        'notice_version': c.notice_version,
-        'withdrawn_at': c.withdrawn_at,
+        'consent_at': k.consent_at,
+        'notice_version': k.notice_version,
+        'withdrawn_at': k.withdrawn_at,
         'open_complaint_since': c.open_complaint_since,
         'available_quantity': c.available_quantity,
         'offered_price_amount': c.offered_price_amount,
         'price_amount': c.price_amount,
         'holdout_draw': round(c.holdout_draw, 6),
-        'holdout_pct': c.holdout_pct,
+        'holdout_pct': s.holdout_pct,
         'value_weight': c.value_weight,
         'counted': l.counted,
         'allowed': l.allowed
     })::varchar as evidence
-from _checked as c
+from _candidates as c
 cross join _moment as m
+inner join _steps as s on c.journey = s.journey and c.step = s.step
+inner join _checked as k on c.candidate = k.candidate
 left join _limited as l on c.candidate = l.candidate
-left join _channels as p on c.consent_channel = p.consent_channel
-order by c.decision_id
+left join _channels as p on k.consent_channel = p.consent_channel
+order by c.candidate
 """

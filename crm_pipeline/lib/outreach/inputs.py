@@ -31,20 +31,10 @@ KEPT = dict(
 )
 KEPT_RULES = "outreach_input_rules"
 _RULES_SCHEMA = pa.schema([("table_name", pa.string()), ("rule", pa.string())])
-# Candidates are numbered by their decisions, so that a night decided again keeps the same bytes.
+# Candidates are numbered in the order of their decisions: sorted by number, the bytes are the same.
 _QUERIES = {
-    "_candidates": """
-        select * replace (row_number() over (order by decision_id) as candidate)
-        from _candidates order by decision_id
-    """,
-    "_options": """
-        select o.* replace (n.place as candidate)
-        from _options as o
-        inner join (
-            select candidate, row_number() over (order by decision_id) as place from _candidates
-        ) as n on o.candidate = n.candidate
-        order by n.place, o.channel_place
-    """,
+    "_candidates": "from _candidates order by candidate",
+    "_options": "from _options order by candidate, channel_place",
     "_counted": "from _counted order by all",
 }
 

@@ -14,11 +14,8 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ml.arbitration import arbitrate
-
-Ints = NDArray[np.int64]
 
 
 def make_limited(connection: duckdb.DuckDBPyConnection) -> None:
@@ -42,24 +39,23 @@ def make_limited(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _arbitrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes ``_arbitrated``: of the contested messages, which go and what stopped the others."""
-    messages = connection.sql(
-        "select candidate, max(value) as value from _contested "
-        "group by candidate, decision_id order by value desc, decision_id"
-    ).to_arrow_table()
-    rows = connection.sql(
-        "select candidate, limit_number, weight, capacity from _contested "
-        "order by candidate, limit_number"
-    ).to_arrow_table()
-    candidate: Ints = messages.column("candidate").to_numpy()
+    rows = connection.sql("from _contested order by candidate, limit_number").to_arrow_table()
+    column = {name: rows.column(name).to_numpy() for name in rows.column_names}
+    candidate, first, member = np.unique(
+        column["candidate"], return_index=True, return_inverse=True
+    )
     chosen, stopped = np.zeros(0, np.bool_), np.zeros(0, np.int64)
-    if messages.num_rows:
-        numbers, first, limit = np.unique(
-            rows.column("limit_number").to_numpy(), return_index=True, return_inverse=True
+    if rows.num_rows:
+        numbers, at, limit = np.unique(
+            column["limit_number"], return_index=True, return_inverse=True
         )
+        # The most valuable first; of equals the first candidate.
+        order = np.argsort(-column["value"][first], kind="stable")
+        candidate, first = candidate[order], first[order]
         choice = arbitrate(
-            messages.column("value").to_numpy(),
-            (_places(candidate, rows), limit, rows.column("weight").to_numpy()),
-            rows.column("capacity").to_numpy()[first],
+            column["value"][first],
+            (np.argsort(order)[member], limit, column["weight"]),
+            column["capacity"][at],
         )
         chosen = choice.chosen
         stopped = np.where(chosen, -1, numbers[choice.binding_limit])
@@ -69,25 +65,19 @@ def _arbitrate(connection: duckdb.DuckDBPyConnection) -> None:
     connection.unregister("_choice")
 
 
-def _places(candidate: Ints, rows: pa.Table) -> Ints:
-    """Where the message of each row stands among the candidates."""
-    order = np.argsort(candidate, kind="stable")
-    found: Ints = order[np.searchsorted(candidate[order], rows.column("candidate").to_numpy())]
-    return found
-
-
 # A hair less for each later step of a journey: nobody gets the offer before the word of care.
 _OPEN = """
 create or replace temp table _open as
 select
-    c.candidate, c.decision_id, c.customer_id, c.contact_token, c.journey, c.consent_channel,
-    c.message_tag,
-    c.purpose, c.timezone, c.guide_id, c.fatigue_rule,
-    (c.priority + 1) * greatest(c.value_weight, 0) * (1 - c.step_place / 1000.0) as value,
+    c.candidate, c.customer_id, k.contact_token, c.journey, k.consent_channel, s.message_tag,
+    c.purpose, c.timezone, c.guide_id, k.fatigue_rule,
+    (s.priority + 1) * greatest(c.value_weight, 0) * (1 - s.step_place / 1000.0) as value,
     p.unit_cost_amount, (p.unit_cost_amount * 1000000)::bigint as cost
-from _checked as c
-inner join _channels as p on c.consent_channel = p.consent_channel
-where c.outcome is null
+from _checked as k
+inner join _candidates as c on k.candidate = c.candidate
+inner join _steps as s on c.journey = s.journey and c.step = s.step
+inner join _channels as p on k.consent_channel = p.consent_channel
+where k.outcome is null
 """
 
 # A person (or contact) is safe if all messages of tonight and all of the longest window together
@@ -115,20 +105,21 @@ sent_to_contacts as (
     select contact_token, count(distinct message_id) as messages from _counted
     where contact_token is not null group by contact_token
 )
-select 'person' as scope, p.customer_id as who, p.timezone
+select 'person' as scope, p.customer_id as who, p.timezone, p.messages
 from persons as p
 cross join strictest as s
 left join sent_to_persons as t on p.customer_id = t.customer_id
 where p.messages + coalesce(t.messages, 0) > s.max_messages
 union all
-select 'contact', p.contact_token, p.timezone
+select 'contact', p.contact_token, p.timezone, p.messages
 from contacts as p
 cross join strictest as s
 left join sent_to_contacts as t on p.contact_token = t.contact_token
 where p.messages + coalesce(t.messages, 0) > s.max_messages
 """
 
-# The days of a window are the local days of whoever it is about, that of sending included.
+# The days of a window are the local days of whoever it is about, that of sending included. A cap
+# that leaves room for all messages of tonight is none.
 _PERSON_LIMITS = """
 create or replace temp table _limits as
 with used as (
@@ -165,11 +156,12 @@ select
 from _at_risk as r
 cross join _caps as c
 left join used as u on r.scope = u.scope and r.who = u.who and c.cap_place = u.cap_place
-where c.journey is null or (r.scope, r.who, c.journey) in (
-    select 'person', customer_id, journey from _open
-    union
-    select 'contact', contact_token, journey from _open
-)
+where c.max_messages - coalesce(u.messages, 0) < r.messages
+    and (c.journey is null or (r.scope, r.who, c.journey) in (
+        select 'person', customer_id, journey from _open
+        union
+        select 'contact', contact_token, journey from _open
+    ))
 """
 
 # Quotas of a channel and of an advisor for the day of sending, and budgets over their windows.
@@ -304,7 +296,7 @@ binding as (
     select limit_number from remaining
     group by limit_number having sum(weight) > max(capacity)
 )
-select r.candidate, o.decision_id, r.limit_number, r.weight, r.capacity, o.value
+select r.candidate, r.limit_number, r.weight, r.capacity, o.value
 from remaining as r
 inner join binding as b on r.limit_number = b.limit_number
 inner join _open as o on r.candidate = o.candidate
@@ -314,7 +306,7 @@ inner join _open as o on r.candidate = o.candidate
 _LOST = """
 create or replace temp table _limited as
 with winners as (
-    select c.limit_number, arg_min(o.journey, (-c.value, c.decision_id)) as journey
+    select c.limit_number, arg_min(o.journey, (-c.value, c.candidate)) as journey
     from _contested as c
     inner join _arbitrated as a on c.candidate = a.candidate and a.is_chosen
     inner join _open as o on c.candidate = o.candidate

@@ -10,7 +10,7 @@ import duckdb
 
 
 def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> None:
-    """Makes ``_checked``: each candidate with its channel, time and content.
+    """Makes ``_checked``: of each candidate, by its number, the contact, time and content.
 
     ``outcome`` and ``rule_id`` are null where nothing stops the message yet. In this order:
     no_consent, duplicate, expired, open_complaint, stock_gone, held, holdout.
@@ -21,10 +21,10 @@ def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> 
     """
     connection.execute(_CHOSEN)
     connection.execute(_SHARED)
-    connection.execute(_TIMED, {"best_minute": best_minute})
+    connection.execute(_SPANS)
     connection.execute(_CHOICES)
-    connection.execute(_CHECKED)
-    for name in ("_chosen", "_shared", "_timed", "_choices"):
+    connection.execute(_CHECKED, {"best_minute": best_minute})
+    for name in ("_chosen", "_shared", "_spans", "_choices"):
         connection.execute(f"drop table temp.{name}")
 
 
@@ -70,7 +70,7 @@ inner join nearest as n on r.candidate = n.candidate and r.place = n.place
 _SHARED = """
 create or replace temp table _shared as
 select c.journey, c.step, c.occurrence, k.contact_token,
-    min(c.decision_id) as first_decision_id
+    min(c.candidate) as first_candidate
 from _candidates as c
 inner join _chosen as k on c.candidate = k.candidate
 where k.refusal is null and not k.is_failed
@@ -79,42 +79,21 @@ group by all
 having count(*) > 1
 """
 
-# planned_at: at night the local time asked for, else now; never before it is due, never in quiet
-# hours. A time at or after the hours begin again has no allowed minute left in this day.
-_TIMED = """
-create or replace temp table _timed as
-with spans as (
-    select c.consent_channel, z.timezone,
-        coalesce(opens.minute_at, z.day_from_at) as opens_at,
-        coalesce(closes.minute_at, z.day_until_at) as closes_at
-    from _channels as c
-    cross join _zone_days as z
-    left join _zone_minutes as opens
-        on z.timezone = opens.timezone and opens.minute
-            = 60 * left(c.quiet_until, 2)::integer + right(c.quiet_until, 2)::integer
-    left join _zone_minutes as closes
-        on z.timezone = closes.timezone and closes.minute
-            = 60 * left(c.quiet_from, 2)::integer + right(c.quiet_from, 2)::integer
-),
-wishes as (
-    select
-        c.candidate, c.timezone, c.due_at, k.consent_channel,
-        coalesce(s.send_minute, 60 * k.best_hour, $best_minute) as minute
-    from _candidates as c
-    inner join _steps as s on c.journey = s.journey and c.step = s.step
-    inner join _chosen as k on c.candidate = k.candidate
-)
-select
-    w.candidate,
-    greatest(
-        w.due_at, s.opens_at, m.decided_at,
-        case when m.run_kind = 'nightly' then z.minute_at else m.decided_at end
-    ) as planned_at,
-    s.closes_at
-from wishes as w
-cross join _moment as m
-inner join spans as s on w.timezone = s.timezone and w.consent_channel = s.consent_channel
-inner join _zone_minutes as z on w.timezone = z.timezone and w.minute = z.minute
+# From when until when a channel may be used on the day of sending. A time at or after the quiet
+# hours begin again has no allowed minute left in this day.
+_SPANS = """
+create or replace temp table _spans as
+select c.consent_channel, z.timezone,
+    coalesce(opens.minute_at, z.day_from_at) as opens_at,
+    coalesce(closes.minute_at, z.day_until_at) as closes_at
+from _channels as c
+cross join _zone_days as z
+left join _zone_minutes as opens
+    on z.timezone = opens.timezone and opens.minute
+        = 60 * left(c.quiet_until, 2)::integer + right(c.quiet_until, 2)::integer
+left join _zone_minutes as closes
+    on z.timezone = closes.timezone and closes.minute
+        = 60 * left(c.quiet_from, 2)::integer + right(c.quiet_from, 2)::integer
 """
 
 # The content of every combination there is: the customer's language, then Chinese; the customer's
@@ -152,6 +131,8 @@ qualify row_number() over (
 ) = 1
 """
 
+# planned_at: at night the local time asked for, else now; never before it is due, never in quiet
+# hours. The reasons are in the order of asking: the first that is not null is the outcome.
 _CHECKED = """
 create or replace temp table _checked as
 with stale as (
@@ -168,62 +149,83 @@ with stale as (
         ) as stock_gate
     from _gates as g cross join _moment as m
 ),
+quiet_zones as (
+    select distinct z.timezone
+    from _zone_days as z inner join _quiet_days as q on q.timezone in ('all', z.timezone)
+),
+timed as (
+    select
+        k.*, c.journey, c.step, c.occurrence, c.timezone, c.language, c.rfm_tier,
+        c.blank_variables, c.valid_until, c.converted_at, c.open_complaint_since,
+        c.suppression_rule, c.available_quantity, c.price_amount, c.offered_price_amount,
+        c.holdout_draw, c.is_claimed as is_person_claimed, c.purpose, s.purpose as step_purpose,
+        s.ends_on_conversion, s.pauses_on_complaint, s.asks_stock, s.asks_price, s.held_by,
+        s.holdout_pct, p.closes_at,
+        greatest(
+            c.due_at, p.opens_at, m.decided_at,
+            case when m.run_kind = 'nightly' then z.minute_at else m.decided_at end
+        ) as planned_at
+    from _candidates as c
+    cross join _moment as m
+    inner join _steps as s on c.journey = s.journey and c.step = s.step
+    inner join _chosen as k on c.candidate = k.candidate
+    inner join _spans as p
+        on c.timezone = p.timezone and k.consent_channel = p.consent_channel
+    inner join _zone_minutes as z
+        on c.timezone = z.timezone
+        and z.minute = coalesce(s.send_minute, 60 * k.best_hour, $best_minute)
+),
 asked as (
     select
-        c.*, s.message_tag, s.priority, s.holdout_pct,
-        k.* exclude (candidate, is_claimed, contact_token, contact_mask),
-        k.contact_token, k.contact_mask,
-        t.planned_at, l.content_language, l.content_id, l.content_version,
+        t.candidate, t.consent_channel, t.contact_token, t.contact_mask, t.consent_at,
+        t.notice_version, t.withdrawn_at, t.fatigue_rule, t.planned_at,
+        l.content_language, l.content_id, l.content_version,
         case
-            when c.suppression_rule is not null then c.suppression_rule
-            when c.purpose is distinct from s.purpose then 'consent.other_purpose'
-            else k.refusal
+            when t.suppression_rule is not null then t.suppression_rule
+            when t.purpose is distinct from t.step_purpose then 'consent.other_purpose'
+            else t.refusal
         end as no_consent,
         case
-            when c.is_claimed then 'claim.person'
-            when k.is_failed then 'claim.failed'
-            when k.is_claimed then 'claim.contact'
-            when d.first_decision_id <> c.decision_id then 'claim.shared_contact'
+            when t.is_person_claimed then 'claim.person'
+            when t.is_failed then 'claim.failed'
+            when t.is_claimed then 'claim.contact'
+            when d.first_candidate <> t.candidate then 'claim.shared_contact'
         end as duplicate,
         case
-            when t.planned_at > c.valid_until then 'trigger.expired'
-            when s.ends_on_conversion and c.converted_at is not null then 'exit.converted'
+            when t.planned_at > t.valid_until then 'trigger.expired'
+            when t.ends_on_conversion and t.converted_at is not null then 'exit.converted'
         end as expired,
         case
-            when s.pauses_on_complaint and c.open_complaint_since is not null
+            when t.pauses_on_complaint and t.open_complaint_since is not null
                 then 'complaint.open'
         end as complaint,
         case
-            when s.asks_stock and c.available_quantity is null then 'stock.unknown'
-            when s.asks_stock and c.available_quantity <= 0 then 'stock.none_left'
-            when s.asks_price and c.offered_price_amount is not null and c.price_amount is null
+            when t.asks_stock and t.available_quantity is null then 'stock.unknown'
+            when t.asks_stock and t.available_quantity <= 0 then 'stock.none_left'
+            when t.asks_price and t.offered_price_amount is not null and t.price_amount is null
                 then 'price.unknown'
-            when s.asks_price and c.price_amount > c.offered_price_amount then 'price.risen'
+            when t.asks_price and t.price_amount > t.offered_price_amount then 'price.risen'
         end as stock,
         case
-            when s.held_by is not null then s.held_by
+            when t.held_by is not null then t.held_by
             when e.consent_gate is not null then 'gate.consent_stale'
-            when (s.asks_stock or s.asks_price) and e.stock_gate is not null
+            when (t.asks_stock or t.asks_price) and e.stock_gate is not null
                 then 'gate.stock_stale'
             when l.content_id is null then 'content.missing'
-            when q.timezone is not null and c.purpose = 'marketing' then 'quiet.day'
+            when q.timezone is not null and t.purpose = 'marketing' then 'quiet.day'
             when t.planned_at >= t.closes_at then 'quiet.hours'
         end as held,
-        case when c.holdout_draw < s.holdout_pct / 100 then 'holdout.journey' end as holdout
-    from _candidates as c
-    inner join _steps as s on c.journey = s.journey and c.step = s.step
+        case when t.holdout_draw < t.holdout_pct / 100 then 'holdout.journey' end as holdout
+    from timed as t
     cross join stale as e
-    left join _chosen as k on c.candidate = k.candidate
-    left join _timed as t on c.candidate = t.candidate
     left join _shared as d
-        on k.contact_token = d.contact_token and c.journey = d.journey and c.step = d.step
-        and c.occurrence = d.occurrence and k.refusal is null
+        on t.contact_token = d.contact_token and t.journey = d.journey and t.step = d.step
+        and t.occurrence = d.occurrence and t.refusal is null
     left join _choices as l
-        on c.journey = l.journey and c.step = l.step and k.consent_channel = l.consent_channel
-        and c.language = l.language and c.rfm_tier is not distinct from l.rfm_tier
-        and c.blank_variables = l.blank_variables
-    left join (select distinct z.timezone from _zone_days as z inner join _quiet_days as q
-        on q.timezone in ('all', z.timezone)) as q on c.timezone = q.timezone
+        on t.journey = l.journey and t.step = l.step and t.consent_channel = l.consent_channel
+        and t.language = l.language and t.rfm_tier is not distinct from l.rfm_tier
+        and t.blank_variables = l.blank_variables
+    left join quiet_zones as q on t.timezone = q.timezone
 )
 select
     * exclude (no_consent, duplicate, expired, complaint, stock, held, holdout),
