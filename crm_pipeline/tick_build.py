@@ -22,9 +22,11 @@ from crm_pipeline.lib.outreach.journey import JourneySpec
 
 # Models with this tag (dbt_project.yml) are those of the last night: tiers, scores, tags and what
 # is made for reading. They look back over months, and a few hours change nothing a message needs.
+# A test with it holds only after identity has seen every account, so no trigger asks it.
 NIGHT_ONLY = "night_only"
 ENGINE = "outreach_"  # models of activation that every decision reads
 GOOD = ("success", "pass", "warn")
+SKIPPED = "skipped"
 RESULTS = "run_results.json"
 
 
@@ -72,6 +74,8 @@ def build_audiences(
         "--indirect-selection",
         "buildable",
     ]
+    if nightly := list_night_tests(manifest, models):
+        call += ["--exclude", *nightly]
     call += ["--target-path", str(target.resolve()), "--log-path", str(target.resolve())]
     done = subprocess.run(
         call, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
@@ -107,6 +111,19 @@ def list_models(manifest: Mapping[str, Any], audiences: Iterable[str]) -> list[s
     return sorted(nodes[key]["name"] for key in found)
 
 
+def list_night_tests(manifest: Mapping[str, Any], models: Iterable[str]) -> list[str]:
+    """Tests of ``models`` that compare them with what only the night makes."""
+    nodes, mine = manifest["nodes"], set(models)
+    found = []
+    for node in nodes.values():
+        parents = [nodes[key] for key in node["depends_on"]["nodes"] if key in nodes]
+        if node["resource_type"] != "test" or not mine & {parent["name"] for parent in parents}:
+            continue
+        if any(NIGHT_ONLY in each.get("tags", ()) for each in (node, *parents)):
+            found.append(node["name"])
+    return sorted(found)
+
+
 def read_failures(
     results: Path, manifest: Mapping[str, Any], journeys: Sequence[JourneySpec], said: str
 ) -> dict[str, str]:
@@ -125,6 +142,11 @@ def read_failures(
         for row in read
         if row["status"] not in GOOD
     }
+    # What was skipped says nothing itself: the cause is named, whichever model it was in.
+    causes = [row for row in read if row["status"] not in (*GOOD, SKIPPED)]
+    for row in read if causes else []:
+        if row["status"] == SKIPPED:
+            bad[row["unique_id"]] = f"skipped: {causes[0]['unique_id']} has failed"
     for key in list(bad):
         for parent in (
             manifest["nodes"][key]["depends_on"]["nodes"] if key.startswith("test.") else ()

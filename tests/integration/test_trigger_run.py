@@ -141,6 +141,8 @@ def test_a_cart_lands_and_is_decided_and_planned_before_the_night(tmp_path: Path
     added = now - timedelta(hours=2)
     events = [cart_event(1, KNOWN, added), cart_event(2, STRANGER, added)]
     write_json(landing / "app_events", now - timedelta(minutes=1), events)
+    # An account without a customer must not stop the others, whatever it does.
+    write_json(landing / "app_orders", now - timedelta(minutes=1), [order(99, STRANGER, added)])
     printed = command(home, "tick", "--trigger", "cart")
     assert "cart: decided" in printed
 

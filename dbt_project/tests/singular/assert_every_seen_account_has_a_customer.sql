@@ -1,4 +1,6 @@
--- Identity must know every account; one without a customer would silently lose its orders.
+{{ config(tags=['night_only']) }}
+-- Identity must know every account; one without a customer would silently lose its orders. Only the night can ask: an
+-- account first seen by day has no customer before identity has run.
 with
 
 unknown_accounts as (
