@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from crm_pipeline.components.warehouse_models import target_folder
 from crm_pipeline.lib.errors import ConfigError, OutreachError
-from crm_pipeline.lib.outreach.decisions import decide_all
+from crm_pipeline.lib.outreach.decisions import decide_all, drop_facts
 from crm_pipeline.lib.outreach.journey import JourneySpec, load_journeys
 from crm_pipeline.lib.outreach.moments import Moment
 from crm_pipeline.lib.outreach.tick_run import TickRun
@@ -109,15 +109,17 @@ def _decide(
     moment: Moment,
 ) -> pa.Table:
     salt = settings.keys.holdout_salt
-    return decide_all(connection, journeys, moment=moment, zone=settings.zone, salt=salt)
+    made = decide_all(connection, journeys, moment=moment, zone=settings.zone, salt=salt)
+    drop_facts(connection)
+    return made
 
 
 triggers_job = dg.define_asset_job(
     "triggers_job",
     selection=dg.AssetSelection.assets(KEY),
-    description="Decides between the nights for the journeys of one trigger: cart, ticket_closed, "
-    "store_visit, community_question, file, tier_change or new_score. Changes neither the "
-    "warehouse nor what is published.",
+    description="Decides between the nights for the journeys of one trigger: order, cart, "
+    "ticket_closed, store_visit, community_question, file, tier_change or new_score. Changes "
+    "neither the warehouse nor what is published.",
     tags={"dagster/max_runtime": "14400"},
 )
 

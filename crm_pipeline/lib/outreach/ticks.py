@@ -27,6 +27,7 @@ TICK_DECISIONS = "outreach_trigger_decisions"
 # Entities whose new files start the trigger. By entity, never by channel: a shop's cart events may
 # come from anywhere. Tiers and scores change only with a published build, which is news for all.
 ENTITIES: dict[str, tuple[str, ...]] = {
+    "order": ("orders", "order_lines"),
     "cart": ("events",),
     "ticket_closed": ("tickets",),
     "store_visit": ("store_visits",),

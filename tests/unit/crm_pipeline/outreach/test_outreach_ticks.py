@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+import crm_pipeline as package
 from crm_pipeline.lib.errors import OutreachError, WarehouseError
 from crm_pipeline.lib.failpoints import InjectedFailureError
-from crm_pipeline.lib.outreach.journey import TRIGGERS
+from crm_pipeline.lib.outreach.journey import TRIGGERS, load_journeys
 from crm_pipeline.lib.outreach.ticks import ENTITIES, last_tick
 from crm_pipeline.lib.warehouse import hold_lease
 from tests.unit.crm_pipeline.outreach.tick_support import NIGHT, NOON, Between, cart, decide_send
 
+JOURNEYS = load_journeys(Path(package.__file__).parent / "defs" / "outreach")
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
 
@@ -107,6 +109,23 @@ def test_only_files_of_the_triggers_own_entities_that_were_taken_are_news(betwee
     assert between.news() == "nothing new"
     between.deliver("events", "an event of a shop of another name", feed="another")
     assert between.news() == "new files"
+
+
+@pytest.mark.requirement("OUT-2")
+@pytest.mark.parametrize("entity", ["orders", "order_lines"])
+def test_an_order_is_news_for_the_journey_of_first_orders_within_the_day(
+    between: Between, entity: str
+) -> None:
+    (spec,) = [one for one in JOURNEYS if one.journey == "first_order_care"]
+    first = cart(journey="first_order_care", trigger=spec.trigger)
+    between.tick(NOON, first, trigger=spec.trigger)
+    between.deliver("events", "an event")
+    assert between.news(trigger=spec.trigger) == "nothing new"
+    between.carts.append(("ann", "2026-03-02", NOON - HOUR))
+    between.deliver(entity, "an order")
+    assert between.news(trigger=spec.trigger) == "new files"
+    report = between.tick(NOON + HOUR, first, trigger=spec.trigger)
+    assert report.outcomes == {"send": 1}
 
 
 @pytest.mark.requirement("OUT-2")
