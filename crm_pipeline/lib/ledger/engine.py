@@ -27,7 +27,7 @@ def open_ledger(home: CrmHome) -> sa.Engine:
     """
     url = os.environ.get("CRM_LEDGER_URL")
     if url:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)
         migrate(engine)
         schema.metadata.create_all(engine)
     else:
@@ -42,7 +42,7 @@ def open_vault(home: CrmHome) -> sa.Engine:
     """Opens the identifier vault, a file apart from the ledger."""
     url = os.environ.get("CRM_VAULT_URL")
     if url:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)
         schema.vault_metadata.create_all(engine)
         return engine
     return _open_sqlite(home.ledger_dir / "vault.sqlite", schema.vault_metadata)
@@ -62,7 +62,12 @@ def _refuse_a_lost_ledger(home: CrmHome, path: Path) -> None:
 
 def _open_sqlite(path: Path, tables: sa.MetaData) -> sa.Engine:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    # What a failed statement was given may be an address, and an error is logged.
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: object) -> None:
