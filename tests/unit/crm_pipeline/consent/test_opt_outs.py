@@ -108,6 +108,16 @@ def books(tmp_path: Path) -> Books:
     [
         *("R", "r", "TD", "ＴＤ", "t d", " T.D ", "T\u200bD", "N", "0000", "STOP"),
         *("退订", "退 订", "回T退订", "拒收", "别发了", "please unsubscribe me", "？", "啊"),
+        *(
+            "QUIT",
+            "Cancel",
+            "end",
+            "revoke",
+            "别再发了",
+            "请不要打扰我",
+            "我不想收到",
+            "不需要，谢谢",
+        ),
     ],
 )
 def test_an_opt_out_is_understood_in_every_spelling_and_so_is_what_is_unclear(reply: str) -> None:

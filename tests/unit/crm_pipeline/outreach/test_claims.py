@@ -10,11 +10,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from batch_support import KEY, NOW, People
 
-from crm_pipeline.lib.consent import tokenise_contact
+from crm_pipeline.lib.consent import PostedOptOuts, post_opt_outs, tokenise_contact
 from crm_pipeline.lib.identity import read_accounts
 from crm_pipeline.lib.ledger.schema import claims, deliveries
 from crm_pipeline.lib.outreach.claims import (
@@ -129,6 +130,31 @@ def test_who_withdraws_between_plan_and_claim_is_not_written_to(people: People) 
     people.say(["2"], "withdrawn", 9, contact_value="second@example.org")
     report = people.claim(people.messages())
     assert report.skipped == {"withdrawn": 2} and len(report.claimed) == 2
+
+
+@pytest.mark.requirement("PRV-1", "OUT-8")
+@pytest.mark.bad_input("F31")
+@pytest.mark.parametrize("name", ["ours", "the provider's"])
+def test_who_opts_out_of_a_message_is_left_alone_though_no_account_is_named(
+    people: People, name: str
+) -> None:
+    people.batch()
+    (first,) = people.claim(people.messages("1")).claimed
+    call = DeliveryResult(first, "accepted", "test", NOW, reference="p-77")
+    record(people.ledger, "b1", [call], now=NOW)
+    row = {
+        "record_id": "r1", "channel": "email", "account_channel": None,
+        "source_customer_id": None, "receipt_kind": "unsubscribed",
+        "message_id": first if name == "ours" else "p-77", "reply_text": None,
+    }  # fmt: skip
+    table = pa.Table.from_pylist([row], pa.schema([(one, pa.string()) for one in row]))
+    for moment in ("occurred_at", "known_at"):
+        table = table.append_column(moment, pa.array([NOW], pa.timestamp("us")))
+    said = {"key": KEY, "feed": "receipts", "file_sha256": "f"}
+    assert post_opt_outs(people.ledger, table, **said) == PostedOptOuts(1, 1, 0)
+    assert post_opt_outs(people.ledger, table, **said) == PostedOptOuts(1, 0, 0)
+    report = people.claim(people.messages(occurrence="2027"))
+    assert report.skipped == {"withdrawn": 1} and len(report.claimed) == 3
 
 
 @pytest.mark.requirement("PRV-1")
