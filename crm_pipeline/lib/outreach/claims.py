@@ -139,8 +139,9 @@ def claim_messages(
 
     Returns:
         What may leave now; nothing else may. Reasons of what may not: ``stopped`` (kill switch),
-        ``batch_not_released``, ``decided_anew`` (by a later night), ``expired``, ``not_due``,
-        ``withdrawn`` (no consent of this person now), ``claimed_before`` (either key).
+        ``batch_not_released``, ``decided_anew`` (by a later night, or the same one again),
+        ``expired``, ``not_due``, ``withdrawn`` (no consent of this person now),
+        ``claimed_before`` (either key).
     """
     if not messages:
         return ClaimReport()
@@ -264,12 +265,15 @@ def _refuse_by_state(
             _refuse(connection, "batch_not_released", sa.true())
         elif _is_decided_anew(connection, batch):
             _refuse(connection, "decided_anew", sa.true())
+        else:
+            _refuse_by_other_version(connection, batch)
         _refuse(connection, "not_due", _ASKED.c.planned_send_at > now)
     _refuse(connection, "expired", _ASKED.c.valid_until <= now)
 
 
 def _is_decided_anew(connection: sa.Connection, batch: sa.Row) -> bool:
-    """Whether a later night decided about everybody again, without counting what is left of this.
+    """Whether a later night, or the same one again, decided about everybody without counting what
+    is left of this.
 
     Both together could be more than a cap allows.
     """
@@ -277,8 +281,31 @@ def _is_decided_anew(connection: sa.Connection, batch: sa.Row) -> bool:
     is_later = night > batch.as_of_date
     if batch.run_kind != "nightly":
         is_later = night >= batch.as_of_date
-    found = sa.exists().where(history_slices.c.table_name == NIGHTLY, is_later)
+    is_again = sa.and_(
+        night == batch.as_of_date,
+        history_slices.c.is_active.is_(True),
+        history_slices.c.sha256 != batch.slice_sha256,
+    )
+    found = sa.exists().where(history_slices.c.table_name == NIGHTLY, sa.or_(is_later, is_again))
     return bool(connection.execute(sa.select(found)).scalar())
+
+
+def _refuse_by_other_version(connection: sa.Connection, batch: sa.Row) -> None:
+    """A night does not count its own claims: nobody gets messages of two versions of it."""
+    others = sa.select(batches.c.batch_id).where(
+        batches.c.run_kind == "nightly",
+        batches.c.as_of_date == batch.as_of_date,
+        batches.c.slice_sha256 != batch.slice_sha256,
+    )
+    found = list(connection.execute(others).scalars()) if batch.run_kind == "nightly" else []
+    if not found:
+        return
+    of_other = claims.c.batch_id.in_(found)
+    by_person = sa.exists().where(claims.c.person_id == _ASKED.c.person_id, _TAKEN, of_other)
+    by_contact = sa.exists().where(
+        claims.c.contact_token == _ASKED.c.contact_token, _NOT_REFUSED, _TAKEN, of_other
+    )
+    _refuse(connection, "decided_anew", sa.or_(by_person, by_contact))
 
 
 def _refuse_by_consent(connection: sa.Connection) -> None:

@@ -165,7 +165,8 @@ def release_batch(
                            _quiet_hours(plan, channel, rules), rules.zone, now)
             for channel in sorted(set(plan.column("consent_channel").to_pylist()))
         }  # fmt: skip
-        # Only when every channel can be opened.
+        # Only when every channel can be opened; a canary that broke off is no canary yet.
+        is_whole = is_whole and is_due_again(ledger, batch.batch_id, "canary", now=now())[0] > 0
         batch = advance(ledger, batch.batch_id, actor, now=now(), is_whole=is_whole)
         return _send(ledger, batch, plan, deliver, now, actor)
 

@@ -5,18 +5,17 @@ Not here: calling a provider (the other adapters).
 
 A file stands in the outbox only once its messages are on record as sent. The order: claim, write
 the whole file under a hidden name, record, give it its name. A crash between any two steps is
-mended by delivering again: what stands in a hidden file is recorded and named, what was claimed
-for a file and stands in none is written now, after asking for consent again.
+mended by delivering again: a hidden file that is on record gets its name, any other goes; what was
+claimed for a file and is not on record is written now, after asking for consent again.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,18 +180,24 @@ class FileDelivery:
     # ---------------------------------------------------------------------- after a crash
 
     def _publish_ready(self, batch_id: str) -> None:
-        """Whole files a crash left without a record or without a name."""
+        """Whole files a crash left without a name.
+
+        One without a record goes: nobody took it, and who stands in it may have withdrawn since.
+        """
         for ready in sorted(self.folder.glob(f"{READY}{self.channel}-*")):
             path = ready.with_name(ready.name.removeprefix(READY))
-            self._publish(batch_id, path, self._unrecorded(batch_id, path, _read_ids(ready)))
+            if self._is_recorded(batch_id, path):
+                ready.replace(path)
+            else:
+                ready.unlink()
+            fsync_dir(path.parent)
 
-    def _unrecorded(self, batch_id: str, path: Path, message_ids: Sequence[str]) -> list[str]:
+    def _is_recorded(self, batch_id: str, path: Path) -> bool:
         query = sa.select(deliveries.c.claim_id).where(
             deliveries.c.batch_id == batch_id, deliveries.c.reference == path.name
         )
         with self.ledger.connect() as connection:
-            known = set(connection.execute(query).scalars())
-        return [one for one in message_ids if one not in known]
+            return connection.execute(query.limit(1)).first() is not None
 
     def _write_interrupted(
         self, batch_id: str, messages: Sequence[Message], report: DispatchReport
@@ -287,18 +292,3 @@ def _write_private_jsonl(
             for row in rows:
                 target.write(json.dumps({name: row[name] for name in columns}, ensure_ascii=False))
                 target.write("\n")
-
-
-def _read_ids(path: Path) -> list[str]:
-    """The messages that stand in a whole file."""
-    return list(_read_jsonl(path) if path.name.endswith(".jsonl") else _read_csv(path))
-
-
-def _read_csv(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline="") as source:
-        yield from (row["message_id"] for row in csv.DictReader(source))
-
-
-def _read_jsonl(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as source:
-        yield from (json.loads(line)["message_id"] for line in source)

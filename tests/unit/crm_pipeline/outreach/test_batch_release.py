@@ -23,6 +23,7 @@ from crm_pipeline.lib.files import sweep_temporaries
 from crm_pipeline.lib.ledger.schema import claims, vault
 from crm_pipeline.lib.outreach.adapters import file as file_adapter
 from crm_pipeline.lib.outreach.claims import expire_claims
+from crm_pipeline.lib.outreach.life import choose_canary
 from crm_pipeline.lib.outreach.plan import Batch, find_batch
 from crm_pipeline.lib.outreach.release import is_due_again
 from crm_pipeline.lib.outreach.switch import set_switch
@@ -347,7 +348,7 @@ def test_without_the_vault_nothing_is_claimed(
 ) -> None:
     batch = world.approved()
     monkeypatch.setattr(world, "vault", sa.create_engine("sqlite:////nowhere/vault.sqlite"))
-    with pytest.raises(LedgerError, match="cannot be reached"):
+    with pytest.raises(LedgerError, match="does not answer"):
         world.release(batch)
     assert world.states() == {}
 
@@ -369,3 +370,59 @@ def test_recover_names_a_batch_a_crash_left_open(
     assert told == f"wake_up, 2026-06-30: {batch.batch_id}"
     settle(world, batch)
     assert recover(world.home, world.ledger, now=2e9).is_clean
+
+
+@pytest.mark.requirement("PRV-1")
+@pytest.mark.bad_input("F31")
+@pytest.mark.parametrize("point", ["batch_file_before", "batch_file_after"])
+def test_who_withdraws_before_a_written_file_is_on_record_does_not_stand_in_it(
+    world: People, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = world.approved()
+    crash(monkeypatch, point, world, batch)
+    world.say(["1"], "withdrawn", 9)
+    settle(world, batch)
+    assert contacts(world, batch) == addresses(world, "2", "3", "4")
+    assert world.states()[world.message("1").message_id] == "refused"
+    assert not list((world.home.root / batch.folder).glob(".*"))
+
+
+@pytest.mark.requirement("OUT-7")
+@pytest.mark.bad_input("F25")
+def test_a_canary_that_broke_off_is_sent_before_the_rest(
+    world: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = world.approved(journey(canary_pct=50))
+    share = {one.message_id for one in choose_canary(world.messages(), 50)}
+    crash(monkeypatch, "claim_before", world, batch)
+    assert find_batch(world.ledger, batch.batch_id).state == "canary" and not world.states()
+    again = world.release(batch)
+    assert again.batch.state == "canary" and set(world.states()) == share
+    assert world.release(batch).batch.state == "done"
+    assert len(world.states()) == 4
+
+
+@pytest.mark.requirement("OUT-5")
+@pytest.mark.bad_input("F36")
+def test_a_night_decided_again_sends_nothing_of_the_decisions_before(world: People) -> None:
+    batch = world.approved(journey(canary_pct=50))
+    world.release(batch)
+    sent = dict(world.states())
+    assert sent and len(sent) < 4
+    world.record(world.decisions(outcome="capped"))  # what was sent for is another journey now
+    report = world.release(batch)
+    assert report.skipped["decided_anew"] == 4 - len(sent) and world.states() == sent
+
+
+@pytest.mark.requirement("OUT-5")
+@pytest.mark.bad_input("F36")
+def test_of_a_night_in_two_versions_nobody_gets_messages_of_both(world: People) -> None:
+    """A night does not count its own claims, so two versions of it could break a cap."""
+    first = world.approved(journey(canary_pct=50))
+    world.release(first)
+    sent = dict(world.states())
+    world.record(pa.concat_tables([world.decisions(), world.decisions(journey="cart")]))
+    (second,) = world.plan(journey(journey="cart"))
+    report = world.release(world.approve(second))
+    assert report.skipped == {"decided_anew": len(sent)}
+    assert report.delivered == {"accepted": 4 - len(sent)} and 0 < len(sent) < 4
