@@ -169,6 +169,10 @@ class WecomDispatcher:
         report: DispatchReport,
     ) -> None:
         now = self.now()
+        # Tasks made before this one take time: the evening may have begun.
+        asleep = [one for one in group if self.quiet.covers(one, now)]
+        report.waiting.update({"quiet_hours": len(asleep)} if asleep else {})
+        group = [one for one in group if one not in asleep]
         claimed = claim_messages(self.home, self.ledger, batch_id, group, now=now)
         report.skipped.update(claimed.skipped)
         taken = [one for one in group if one.message_id in set(claimed.claimed)]

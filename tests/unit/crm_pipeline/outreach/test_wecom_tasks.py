@@ -254,3 +254,21 @@ def test_a_task_whose_wait_was_called_uncertain_still_settles(
 def test_a_quota_that_is_no_number_is_refused(web: HttpProvider) -> None:
     with pytest.raises(ConfigError, match="no number"):
         provider(web, per_guide_day="many")
+
+
+@pytest.mark.requirement("OUT-5")
+@pytest.mark.bad_input("F35")
+def test_no_adviser_is_asked_once_the_evening_has_begun(friends: People, web: HttpProvider) -> None:
+    evening = NOW.replace(hour=13, minute=59)  # 21:59 in Shanghai
+
+    def clock() -> dt.datetime:
+        return evening + dt.timedelta(minutes=2 * len(web.wecom.tasks))
+
+    maker = WecomDispatcher(
+        friends.home, friends.ledger, friends.vault, provider(web), NIGHT, SHANGHAI, clock
+    )
+    both = [*task_messages(friends, "1"), *task_messages(friends, "2", guide_id="wang")]
+    report = maker.dispatch("b1", both)
+    assert len(web.wecom.tasks) == 1
+    assert (report.delivered, report.waiting) == ({"accepted": 1}, {"quiet_hours": 1})
+    assert report.message_count == 2 and len(friends.states()) == 1
