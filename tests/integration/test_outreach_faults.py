@@ -56,7 +56,9 @@ from tests.unit.crm_pipeline.outreach.delivery_servers import (
 PACKAGE = Path(__file__).resolve().parents[2] / "crm_pipeline" / "lib"
 SWEPT = ("outreach/dispatch.py", "outreach/wecom_tasks.py", "outreach/claims.py",
          "outreach/receipts.py", "outreach/adapters/file.py")  # fmt: skip
-BEFORE_ANY_CLAIM = ("outreach/plan.py", "outreach/preview.py")  # test_batch_life.py
+# Swept by their own tests: test_batch_life.py, test_outreach_ticks.py, test_audience_export.py.
+BEFORE_ANY_CLAIM = ("outreach/plan.py", "outreach/preview.py", "outreach/tick_run.py",
+                    "outreach/audience_export.py")  # fmt: skip
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 QUIET = QuietHours(dt.time(22), dt.time(8), lambda _: SHANGHAI)
 HOUR = dt.timedelta(hours=1)
