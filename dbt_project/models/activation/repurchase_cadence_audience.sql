@@ -12,14 +12,14 @@ uses as (select * from {{ ref('int_product_uses') }}),
 
 products as (select * from {{ ref('dim_products') }}),
 
--- Greeted by the messages of tomorrow morning: begun to be thought of, and not over yet.
+-- Near on the day the messages go: thought of already, and still to come.
 festivals as (
 
     select *
     from {{ ref('festivals') }}
     where
         {{ add_days('starts_on', '-lead_days') }} <= {{ as_of() }}
-        and ends_on > {{ as_of() }}
+        and starts_on > {{ as_of_plus(1) }}
 
 ),
 
