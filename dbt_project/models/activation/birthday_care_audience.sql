@@ -2,6 +2,8 @@ with
 
 birthdays as (select * from {{ ref('int_customer_birthdays') }}),
 
+value_weights as (select * from {{ ref('int_value_weights') }}),
+
 -- Around New Year the next birthday is one of the year after.
 years as (
 
@@ -73,8 +75,10 @@ final as (
         candidates.triggered_at,
         'marketing' as purpose,
         candidates.expires_at,
-        conversions.converted_at
+        conversions.converted_at,
+        coalesce(value_weights.value_weight, 1) as value_weight
     from candidates
+    left join value_weights on candidates.customer_id = value_weights.customer_id
     left join conversions
         on
             candidates.customer_id = conversions.customer_id
