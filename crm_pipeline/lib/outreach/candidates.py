@@ -186,7 +186,8 @@ from earlier as c
 inner join persons as p on c.claim_id = p.claim_id
 """
 
-# failed: another channel may be tried, this contact never again. refused: as if never claimed.
+# Of the steps decided now. failed: another channel may be tried, this contact never again.
+# refused: as if never claimed.
 _CLAIM_STATES = """
 create or replace temp table _person_claims as
 select
@@ -195,12 +196,14 @@ select
     string_agg(distinct consent_channel, ' ' order by consent_channel)
         filter (where state = 'failed') as failed_channels
 from _claims where state <> 'refused'
+    and (journey, step) in (select (journey, step) from _steps)
 group by customer_id, journey, step, occurrence;
 create or replace temp table _contact_claims as
 select
     contact_token, journey, step, occurrence,
     bool_or(state in ('claimed', 'sent', 'uncertain')) as is_claimed
 from _claims where state <> 'refused'
+    and (journey, step) in (select (journey, step) from _steps)
 group by contact_token, journey, step, occurrence
 """
 
@@ -239,26 +242,29 @@ due as (
     cross join business_day as b
     left join people as p on a.customer_id = p.customer_id
     where a.triggered_at + to_hours(s.delay_hours) < coalesce(p.day_until_at, b.day_until_at)
+),
+sorted as (
+    select
+        n.decision_id, n.customer_id, n.journey, n.step, n.step_place, n.occurrence, n.purpose,
+        n.triggered_at, n.due_at, n.valid_until, n.converted_at, n.timezone, n.language, n.rfm_tier,
+        n.suppression_rule, n.open_complaint_since, n.sku, n.offered_price_amount,
+        o.available_quantity::double as available_quantity,
+        o.price_amount::decimal(18, 6) as price_amount,
+        n.advisor_id as guide_id, coalesce(n.value_weight, 1) as value_weight,
+        (
+            '0x' || left(sha256(concat_ws('|', $salt, n.journey, n.customer_id)), 13)
+        )::bigint / (1::bigint << 52) as holdout_draw,
+        coalesce(c.is_claimed, false) as is_claimed,
+        c.failed_channels,
+        n.blank_variables, n.variables
+    from due as n
+    left join _person_claims as c
+        on n.customer_id = c.customer_id and n.journey = c.journey and n.step = c.step
+        and n.occurrence = c.occurrence
+    left join _offers as o on n.sku = o.sku
+    order by n.decision_id
 )
-select
-    row_number() over (order by n.decision_id) as candidate,
-    n.decision_id, n.customer_id, n.journey, n.step, n.step_place, n.occurrence, n.purpose,
-    n.triggered_at, n.due_at, n.valid_until, n.converted_at, n.timezone, n.language, n.rfm_tier,
-    n.suppression_rule, n.open_complaint_since, n.sku, n.offered_price_amount,
-    o.available_quantity::double as available_quantity,
-    o.price_amount::decimal(18, 6) as price_amount,
-    n.advisor_id as guide_id, coalesce(n.value_weight, 1) as value_weight,
-    (
-        '0x' || left(sha256(concat_ws('|', $salt, n.journey, n.customer_id)), 13)
-    )::bigint / (1::bigint << 52) as holdout_draw,
-    coalesce(c.is_claimed, false) as is_claimed,
-    c.failed_channels,
-    n.blank_variables, n.variables
-from due as n
-left join _person_claims as c
-    on n.customer_id = c.customer_id and n.journey = c.journey and n.step = c.step
-    and n.occurrence = c.occurrence
-left join _offers as o on n.sku = o.sku
+select row_number() over () as candidate, * from sorted
 """
 
 # Withdrawals the night's models could not see yet, by contact and by person.
