@@ -115,9 +115,9 @@ def list_night_tests(manifest: Mapping[str, Any], models: Iterable[str]) -> list
     """Tests of ``models`` that compare them with what only the night makes."""
     nodes, mine = manifest["nodes"], set(models)
     found = []
-    for node in nodes.values():
+    for node in (node for node in nodes.values() if node["resource_type"] == "test"):
         parents = [nodes[key] for key in node["depends_on"]["nodes"] if key in nodes]
-        if node["resource_type"] != "test" or not mine & {parent["name"] for parent in parents}:
+        if not mine & {parent["name"] for parent in parents}:
             continue
         if any(NIGHT_ONLY in each.get("tags", ()) for each in (node, *parents)):
             found.append(node["name"])

@@ -27,6 +27,7 @@ def check(name: str, *parents: str, tags: tuple[str, ...] = ()) -> dict[str, Any
 
 MANIFEST: Mapping[str, Any] = {
     "nodes": {
+        "seed.p.caps": {"resource_type": "seed", "name": "caps", "depends_on": {"macros": []}},
         "model.p.stg_events": node("staging", "stg_events"),
         "model.p.stg_orders": node("staging", "stg_orders"),
         "model.p.rfm_tiers": node("marts", "rfm_tiers", "stg_orders", tags=("night_only",)),
