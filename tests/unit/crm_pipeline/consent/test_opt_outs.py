@@ -109,6 +109,15 @@ def books(tmp_path: Path) -> Books:
         *("R", "r", "TD", "ＴＤ", "t d", " T.D ", "T\u200bD", "N", "0000", "STOP"),
         *("退订", "退 订", "回T退订", "拒收", "别发了", "please unsubscribe me", "？", "啊"),
         *(
+            "回覆退訂短信",
+            "请取消订阅",
+            "不要再发了啊",
+            "不要发给我",
+            "请勿扰我谢谢",
+            "这是骚扰短信",
+        ),
+        *("I want to opt out", "tuiding", "please stop it"),
+        *(
             "QUIT",
             "Cancel",
             "end",

@@ -69,6 +69,7 @@ def test_one_person_with_two_contacts_gets_a_step_once(people: People) -> None:
     both = [people.message("1"), people.message("1", contact_token=token)]
     report = people.claim(both)
     assert report.claimed == (both[0].message_id,) and report.skipped == {"claimed_before": 1}
+    assert people.claim(both[1:]).skipped == {"claimed_before": 1}  # nor in a call of its own
     # After a definite failure of the first the other may be tried, and only the other.
     record(people.ledger, "b1", results([both[0].message_id], "rejected"), now=NOW)
     assert people.claim(both).claimed == (both[1].message_id,)
