@@ -173,6 +173,7 @@ def _render(decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
     body = "【示例】好久不见,新季尿裤与湿巾为您留着,会员专享8折,三天内有效。退订回T"
     made = decisions.append_column("subject", pa.array(["好久不见"] * count))
     made = made.append_column("body", pa.array([body] * count))
+    made = made.append_column("reader", pa.array(["customer"] * count))
     refused = pa.table({name: pa.array([], pa.string()) for name in ("decision_id", "reason")})
     return made, refused
 

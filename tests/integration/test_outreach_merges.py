@@ -440,6 +440,8 @@ def render(decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
     for name in ("subject", "body"):
         words = pa.array(["Hello"] * decisions.num_rows, pa.string())
         decisions = decisions.append_column(name, words)
+    readers = pa.array(["customer"] * decisions.num_rows, pa.string())
+    decisions = decisions.append_column("reader", readers)
     return decisions, pa.table({"reason": pa.array([], pa.string())})
 
 

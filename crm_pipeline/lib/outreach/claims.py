@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -173,11 +173,29 @@ def count_unclaimable(
     return dict(sorted(Counter(one for one in reasons.values() if one).items()))
 
 
-def find_withdrawn(home: CrmHome, ledger: sa.Engine, messages: Sequence[Message]) -> set[str]:
-    """Message ids whose person does not agree (any more), as of now."""
+def find_stop(ledger: sa.Engine, batch_id: str, journeys: Iterable[str]) -> str | None:
+    """Why nothing of a batch may leave now, as of the kill switch and the batch's state."""
+    with ledger.connect() as connection:
+        if find_stopped(connection, sorted(journeys)):
+            return "stopped"
+        query = sa.select(batches.c.state).where(batches.c.batch_id == batch_id)
+        is_sending = connection.execute(query).scalar() in SENDING
+    return None if is_sending else "batch_not_released"
+
+
+def find_refused(
+    home: CrmHome,
+    ledger: sa.Engine,
+    batch_id: str,
+    messages: Sequence[Message],
+    *,
+    now: dt.datetime,
+) -> set[str]:
+    """Claimed messages that may not leave any more: stopped, late, decided anew or withdrawn."""
     if not messages:
         return set()
     with _open(home, ledger, messages) as connection:
+        _refuse_by_state(connection, batch_id, messages, now)
         _refuse_by_consent(connection)
         return {name for name, reason in _read_reasons(connection).items() if reason}
 

@@ -67,7 +67,7 @@ class Rendered:
     """Messages with words, and those that must not go.
 
     Attributes:
-        messages: the decisions' rows with ``subject`` and ``body``.
+        messages: the decisions' rows with ``subject``, ``body`` and ``reader``.
         refused: decision_id, content_id, reason; a reason names no value of a customer.
     """
 
@@ -81,6 +81,7 @@ class _Made:
 
     subjects: list[str | None]
     bodies: list[str | None]
+    readers: list[str | None]
     reasons: dict[int, str] = field(default_factory=dict)
 
 
@@ -129,7 +130,7 @@ def render_messages(decisions: pa.Table, library: ContentLibrary, brand: str) ->
             "no brand is set, and every message is signed",
             remedy="set CRM_BRAND to the name customers know the shop by",
         )
-    made = _Made([None] * decisions.num_rows, [None] * decisions.num_rows)
+    made = _Made(*([None] * decisions.num_rows for _ in range(3)))
     ids = decisions.column("content_id").to_numpy(zero_copy_only=False)
     values = decisions.column("variables").to_pylist()
     for content_id, rows in _group(ids):
@@ -223,6 +224,7 @@ class _Writer:
         policy = library.policies[content.policy_key]
         form = policy.text_format
         self._policy, self._names = policy, sorted(content.variables)
+        self._reader = content.reader
         signed = {BRAND: clean_value(brand, form)}
         frame = format_template(parse_template(policy.frame(content.body)), form)
         self._body = _prefill(frame, signed)
@@ -257,6 +259,7 @@ class _Writer:
         if any(map(self._is_unfit, plain.values())):
             return "forbidden_word"
         made.subjects[row], made.bodies[row] = subject, body
+        made.readers[row] = self._reader
         return None
 
 
@@ -293,6 +296,7 @@ def _group(ids: np.ndarray) -> Iterable[tuple[str | None, list[int]]]:
 def _split(decisions: pa.Table, made: _Made) -> Rendered:
     whole = decisions.append_column("subject", pa.array(made.subjects, pa.string()))
     whole = whole.append_column("body", pa.array(made.bodies, pa.string()))
+    whole = whole.append_column("reader", pa.array(made.readers, pa.string()))
     refused = sorted(made.reasons)
     kept = np.ones(decisions.num_rows, dtype=bool)
     kept[refused] = False

@@ -28,9 +28,10 @@ from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger.schema import claims, vault
 from crm_pipeline.lib.outreach.adapters.protocol import Adapter, Delivery
 from crm_pipeline.lib.outreach.claims import DeliveryResult, claim_messages, record
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import ADVISOR, CUSTOMER, Message
 
 CHUNK = 400
+STAFF_CHANNEL = "wecom"  # the only one by which staff are written to
 # So many refusals one after the other say that the provider is ill, not the message.
 MOST_REFUSALS_IN_A_ROW = 5
 
@@ -123,10 +124,8 @@ class Dispatcher:
         report: DispatchReport,
     ) -> Delivery | None:
         with ledger_needed():
-            address = read_addresses(self.vault_engine, [message.contact_token]).get(
-                message.contact_token
-            )
-            if not address:
+            address = self._find_address(message)
+            if address is None:
                 report.skipped["no_address"] += 1
                 return None
             failpoint("dispatch_before_claim")
@@ -153,6 +152,13 @@ class Dispatcher:
         report.delivered[delivery.outcome] += 1
         return delivery
 
+    def _find_address(self, message: Message) -> str | None:
+        """The customer's address; of a message to staff nobody needs to know it."""
+        if message.reader != CUSTOMER:
+            return ""
+        found = read_addresses(self.vault_engine, [message.contact_token])
+        return found.get(message.contact_token) or None
+
 
 def why_not_now(
     message: Message, attempts: dict[str, int | None], quiet: QuietHours, now: dt.datetime
@@ -162,9 +168,17 @@ def why_not_now(
         return "claimed_before"
     if now >= message.valid_until:
         return "expired"
+    if message.reader != CUSTOMER and (problem := _why_not_to_staff(message)):
+        return problem
     if now < message.planned_send_at:
         return "not_due"
     return "quiet_hours" if quiet.covers(message, now) else None
+
+
+def _why_not_to_staff(message: Message) -> str | None:
+    if message.reader != ADVISOR or message.consent_channel != STAFF_CHANNEL:
+        return "not_for_customers"
+    return None if message.guide_id else "no_adviser"
 
 
 def find_attempts(ledger: sa.Engine, messages: Sequence[Message]) -> dict[str, int | None]:

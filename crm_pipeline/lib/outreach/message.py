@@ -37,8 +37,10 @@ class Message:
     planned_send_at: dt.datetime
     valid_until: dt.datetime
     guide_id: str | None
+    reader: str  # of CUSTOMER, ADVISOR: to an advisor it is about the customer, never to them
 
 
+CUSTOMER, ADVISOR = "customer", "advisor"
 MOMENTS = ("planned_send_at", "valid_until")
 MESSAGE_SCHEMA = pa.schema(
     [

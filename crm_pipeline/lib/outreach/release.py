@@ -41,7 +41,7 @@ from crm_pipeline.lib.outreach.life import (
     refuse_expired,
     refuse_unless,
 )
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import CUSTOMER, Message
 from crm_pipeline.lib.outreach.plan import Batch, messages_of, read_plan
 from crm_pipeline.lib.outreach.reconcile import CALL_IS_LOST_AFTER
 from crm_pipeline.lib.outreach.wecom_tasks import WecomDispatcher
@@ -165,6 +165,7 @@ def release_batch(
                            _quiet_hours(plan, channel, rules), rules.zone, now)
             for channel in sorted(set(plan.column("consent_channel").to_pylist()))
         }  # fmt: skip
+        _refuse_without_app(plan, deliver)
         # Only when every channel can be opened; a canary that broke off is no canary yet.
         is_whole = is_whole and is_due_again(ledger, batch.batch_id, "canary", now=now())[0] > 0
         batch = advance(ledger, batch.batch_id, actor, now=now(), is_whole=is_whole)
@@ -252,6 +253,20 @@ def _open(
     if isinstance(adapter, WecomProvider):
         return WecomDispatcher(home, ledger, vault_engine, adapter, quiet, zone, now)
     return Dispatcher(home, ledger, vault_engine, adapter, quiet, now)
+
+
+def _refuse_without_app(
+    plan: pa.Table, deliver: Mapping[str, FileDelivery | Dispatcher | WecomDispatcher]
+) -> None:
+    """What advisers read needs an application that writes to staff."""
+    to_staff = set(plan.column("reader").to_pylist()) != {CUSTOMER}
+    for way in deliver.values():
+        if to_staff and isinstance(way, WecomDispatcher) and way.provider.agent_id is None:
+            raise ConfigError(
+                "the batch has messages to advisers, and no application writes to staff",
+                where="CRM_DELIVERY_WECOM",
+                remedy="add agent_id=…, and agent_secret_env=NAME if it has a secret of its own",
+            )
 
 
 def _quiet_hours(plan: pa.Table, channel: str, rules: Rules) -> QuietHours:

@@ -317,8 +317,11 @@ def _without_failing(
         for journey in journeys:
             try:
                 decide(connection, [journey], moment)
-            except (CrmError, duckdb.Error) as error:
+            except CrmError as error:
                 failed[journey.journey] = str(error)
+            except duckdb.Error as error:
+                # Its words may quote a cell, and what fails is shown in Dagster.
+                failed[journey.journey] = f"the database said {type(error).__name__}"
         rest = [spec for spec in journeys if spec.journey not in failed]
         if len(rest) in (0, len(journeys)):
             raise

@@ -9,6 +9,9 @@ so that nothing left and the same contact may be tried again (``refused``); or `
 that the next way of contact may be tried (``failed``). A task whose call came to nothing known
 stays ``planned`` without a number, and its messages are uncertain. A message that waits so long
 that ``reconcile`` calls it uncertain is still settled by its task's result.
+
+A message whose reader is the adviser is no group send: it goes to the adviser alone, one for each
+customer, and is sent when WeCom took it.
 """
 
 from __future__ import annotations
@@ -27,9 +30,15 @@ from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.home import CrmHome
 from crm_pipeline.lib.ledger.schema import claims, deliveries, wecom_task_members, wecom_tasks
 from crm_pipeline.lib.outreach.adapters.protocol import Outcome
-from crm_pipeline.lib.outreach.adapters.wecom import TaskAnswer, TaskResults, WecomProvider
+from crm_pipeline.lib.outreach.adapters.wecom import (
+    StaffAdapter,
+    TaskAnswer,
+    TaskResults,
+    WecomProvider,
+)
 from crm_pipeline.lib.outreach.claims import DeliveryResult, claim_messages, record
 from crm_pipeline.lib.outreach.dispatch import (
+    Dispatcher,
     DispatchReport,
     Now,
     QuietHours,
@@ -38,7 +47,7 @@ from crm_pipeline.lib.outreach.dispatch import (
     read_addresses,
     why_not_now,
 )
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import CUSTOMER, Message
 from crm_pipeline.lib.warehouse.lease import hold_lock
 
 LOCK_SECONDS = 600.0
@@ -80,7 +89,8 @@ class WecomDispatcher:
         Raises:
             LedgerError: the ledger or the vault cannot be reached; nothing more is asked.
         """
-        report = DispatchReport()
+        report = self._tell_staff(batch_id, [one for one in messages if one.reader != CUSTOMER])
+        messages = [one for one in messages if one.reader == CUSTOMER]
         poll_wecom_tasks(self.ledger, self.vault_engine, self.provider, now=self.now())
         lock = self.home.ledger_dir / "locks" / "wecom-tasks.lock"
         with (
@@ -94,6 +104,12 @@ class WecomDispatcher:
             for group in self._within_quotas(due, addresses, report):
                 self._ask_adviser(batch_id, group, addresses, report)
         return report
+
+    def _tell_staff(self, batch_id: str, messages: Sequence[Message]) -> DispatchReport:
+        """What advisers read goes to them one by one; it is no group send to customers."""
+        staff = StaffAdapter(self.provider)
+        way = Dispatcher(self.home, self.ledger, self.vault_engine, staff, self.quiet, self.now)
+        return way.dispatch(batch_id, messages)
 
     def _find_due(self, messages: Sequence[Message], report: DispatchReport) -> list[Message]:
         attempts = find_attempts(self.ledger, messages)

@@ -6,7 +6,9 @@ Not here: calling a provider (the other adapters).
 A file stands in the outbox only once its messages are on record as sent. The order: claim, write
 the whole file under a hidden name, record, give it its name. A crash between any two steps is
 mended by delivering again: a hidden file that is on record gets its name, any other goes; what was
-claimed for a file and is not on record is written now, after asking for consent again.
+claimed for a file and is not on record is written now, after asking for switches, batch, validity
+and consent again. While the kill switch or the batch says stop, nothing is mended, named or
+written.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from crm_pipeline.lib.ledger.schema import batches, claims, deliveries
 from crm_pipeline.lib.outreach.claims import (
     DeliveryResult,
     claim_messages,
-    find_withdrawn,
+    find_refused,
+    find_stop,
     record,
     record_accepted,
 )
@@ -41,12 +44,12 @@ from crm_pipeline.lib.outreach.dispatch import (
     read_addresses,
     why_not_now,
 )
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import CUSTOMER, Message
 from crm_pipeline.lib.spreadsheet import FORMULA_STARTS, write_private_csv
 
 COLUMNS = (
-    "message_id", "contact", "subject", "body", "content_id", "language", "planned_send_at",
-    "valid_until", "guide_id",
+    "message_id", "reader", "contact", "subject", "body", "content_id", "language",
+    "planned_send_at", "valid_until", "guide_id", "customer",
 )  # fmt: skip
 FORMATS = ("csv", "jsonl")
 CHUNK = 25_000  # one claim, one file: the ledger is locked for a second or two at a time
@@ -80,6 +83,10 @@ class FileDelivery:
         """
         report = DispatchReport()
         with ledger_needed():
+            journeys = {one.journey for one in messages}
+            if stop := find_stop(self.ledger, batch_id, journeys):
+                report.skipped[stop] += len(messages)
+                return report
             self._publish_ready(batch_id)
             self._write_interrupted(batch_id, messages, report)
             attempts = find_attempts(self.ledger, messages)
@@ -100,7 +107,7 @@ class FileDelivery:
 
     def _deliver(self, batch_id: str, messages: Sequence[Message], report: DispatchReport) -> None:
         addresses = self._read_addresses(messages)
-        reachable = [one for one in messages if one.contact_token in addresses]
+        reachable = [one for one in messages if one.message_id in addresses]
         if len(reachable) < len(messages):
             report.skipped["no_address"] += len(messages) - len(reachable)
         found = claim_messages(
@@ -112,9 +119,15 @@ class FileDelivery:
         report.delivered["accepted"] += len(taken)
 
     def _read_addresses(self, messages: Iterable[Message]) -> dict[str, str]:
-        """Addresses that can stand in the file; one a spreadsheet would run never leaves."""
-        found = read_addresses(self.vault_engine, {one.contact_token for one in messages})
-        return {token: address for token, address in found.items() if self._is_safe(address)}
+        """By message what stands in the file as its contact; one to staff has none.
+
+        An address a spreadsheet would run never leaves.
+        """
+        to_customers = [one for one in messages if one.reader == CUSTOMER]
+        found = read_addresses(self.vault_engine, {one.contact_token for one in to_customers})
+        contacts = {one.message_id: found.get(one.contact_token, "") for one in to_customers}
+        safe = {name: address for name, address in contacts.items() if self._is_safe(address)}
+        return safe | {one.message_id: "" for one in messages if one.reader != CUSTOMER}
 
     def _is_safe(self, address: str) -> bool:
         if not address:
@@ -130,7 +143,7 @@ class FileDelivery:
         if not messages:
             return
         path = self._next_path(batch_id)
-        rows = (self._row(one, addresses[one.contact_token]) for one in messages)
+        rows = (self._row(one, addresses[one.message_id]) for one in messages)
         failpoint("batch_file_before")
         write = write_private_csv if self.file_format == "csv" else _write_private_jsonl
         write(path.with_name(READY + path.name), COLUMNS, rows)
@@ -142,6 +155,7 @@ class FileDelivery:
         is_number = self.file_format == "csv" and PHONE.fullmatch(address) is not None
         return {
             "message_id": message.message_id,
+            "reader": message.reader,
             "contact": f"tel:{address}" if is_number else address,
             "subject": message.subject or "",
             "body": message.body,
@@ -150,6 +164,7 @@ class FileDelivery:
             "planned_send_at": f"{message.planned_send_at.isoformat(timespec='seconds')}+00:00",
             "valid_until": f"{message.valid_until.isoformat(timespec='seconds')}+00:00",
             "guide_id": message.guide_id or "",
+            "customer": _customer(message),
         }
 
     def _next_path(self, batch_id: str) -> Path:
@@ -215,13 +230,10 @@ class FileDelivery:
         if not waiting:
             return
         now = self.now()
-        withdrawn = find_withdrawn(self.home, self.ledger, waiting)
-        late = {one.message_id for one in waiting if one.valid_until <= now}
+        refused = find_refused(self.home, self.ledger, batch_id, waiting, now=now)
         addresses = self._read_addresses(waiting)
         kept = [
-            one
-            for one in waiting
-            if one.message_id not in withdrawn | late and one.contact_token in addresses
+            one for one in waiting if one.message_id not in refused and one.message_id in addresses
         ]
         written = {one.message_id for one in kept}
         dropped = [
@@ -268,7 +280,8 @@ def write_dry_run(path: Path, messages: Iterable[Message]) -> None:
     shown = (
         {
             "message_id": one.message_id,
-            "contact": one.contact_mask,
+            "reader": one.reader,
+            "contact": one.contact_mask if one.reader == CUSTOMER else "",
             "subject": one.subject or "",
             "body": one.body,
             "content_id": one.content_id,
@@ -276,10 +289,16 @@ def write_dry_run(path: Path, messages: Iterable[Message]) -> None:
             "planned_send_at": f"{one.planned_send_at.isoformat(timespec='seconds')}+00:00",
             "valid_until": f"{one.valid_until.isoformat(timespec='seconds')}+00:00",
             "guide_id": one.guide_id or "",
+            "customer": _customer(one),
         }
         for one in messages
     )
     write_private_csv(path, COLUMNS, shown)
+
+
+def _customer(message: Message) -> str:
+    """Whom a message to staff is about; nobody needs to know it of one to the customer."""
+    return "" if message.reader == CUSTOMER else message.customer_id
 
 
 def _write_private_jsonl(

@@ -21,7 +21,7 @@ from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery, Outcome
 from crm_pipeline.lib.outreach.adapters.webhook import find_text, sign_body
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import CUSTOMER, Message
 
 OPTIONS = ("app_id", "secret_env", "signature")
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -132,6 +132,8 @@ class SmsAdapter:
 
     def deliver(self, message: Message, address: str) -> Delivery:
         """Sends one text."""
+        if message.reader != CUSTOMER:
+            return Delivery("rejected", detail="reader")
         if not E164.fullmatch(address):
             return Delivery("rejected", detail="no_phone_number")
         answer = self.caller.post(

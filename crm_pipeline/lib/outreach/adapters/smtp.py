@@ -36,7 +36,7 @@ from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.outreach.adapters.http import Patience
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl, check_address
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery, Outcome
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import CUSTOMER, Message
 
 OPTIONS = ("password_env", "from", "unsubscribe")
 ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,253}")
@@ -84,6 +84,8 @@ class SmtpAdapter:
 
     def deliver(self, message: Message, address: str) -> Delivery:
         """Sends one mail; a broken line after the final dot is never tried again."""
+        if message.reader != CUSTOMER:
+            return Delivery("rejected", detail="reader")
         if not ADDRESS.fullmatch(address):
             return Delivery("rejected", detail="no_address")
         try:

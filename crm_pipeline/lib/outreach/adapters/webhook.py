@@ -21,7 +21,7 @@ from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import CUSTOMER, Message
 
 OPTIONS = ("secret_env", "idempotent")
 LONGEST_REFERENCE = 128
@@ -60,7 +60,12 @@ class WebhookAdapter:
                 "step": message.step,
                 "channel": message.consent_channel,
                 "purpose": message.purpose,
-                "contact": address,
+                "reader": message.reader,
+                "guide_id": message.guide_id,
+                # What an adviser reads goes to nobody but the adviser; who it is about is masked.
+                "contact": address if message.reader == CUSTOMER else None,
+                "customer_id": message.customer_id,
+                "contact_mask": message.contact_mask,
                 "content_id": message.content_id,
                 "content_version": message.content_version,
                 "language": message.language,

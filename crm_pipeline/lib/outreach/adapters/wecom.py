@@ -1,11 +1,12 @@
-"""Delivery by WeCom's group send: a task that a member of staff confirms.
+"""Delivery by WeCom: group sends that a member of staff confirms, and messages to staff.
 
 Add here: how WeCom is asked, and what its codes mean.
 Not here: which tasks there are and what becomes of claims (``wecom_tasks``).
 
 The interface is that of the server API for customer contact: ``gettoken``, ``add_msg_template``,
 ``get_groupmsg_task``, ``get_groupmsg_send_result``. The secret opens a token that lives two hours;
-a token the server no longer knows is fetched once more.
+a token the server no longer knows is fetched once more. What staff read goes by ``message/send``
+from the application ``agent_id`` (its secret in ``agent_secret_env`` if it is another).
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from crm_pipeline.lib.errors import ConfigError
 from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery, Outcome
+from crm_pipeline.lib.outreach.message import ADVISOR, Message
 
-OPTIONS = ("corp_id", "secret_env", "per_customer_day", "per_customer_month", "per_guide_day")
+OPTIONS = (
+    "corp_id", "secret_env", "agent_id", "agent_secret_env", "per_customer_day",
+    "per_customer_month", "per_guide_day",
+)  # fmt: skip
 TOKEN_GONE = (40014, 41001, 42001)
 REFUSED = frozenset((45009, 45033, 48002, 60011, 60020, 301002, *TOKEN_GONE))
-REJECTED = frozenset((40003, 40008, 40031, 40058, 41048, 44004, 45002))
+REJECTED = frozenset((40003, 40008, 40031, 40058, 41048, 44004, 45002, 81013))
 MEMBER_STATES = {0: "waiting", 1: "sent", 2: "not_friend", 3: "quota_used"}
 STAFF_CONFIRMED = 2
 LARGEST_PAGE = 500
@@ -41,6 +46,24 @@ class WecomLimits:
     per_customer_month: int = 28
     # What one adviser is asked to send in a day: reading and confirming 200 still takes minutes.
     per_guide_day: int = 200
+
+
+@dataclass(frozen=True)
+class StaffAdapter:
+    """Tells an adviser about one customer; the customer is no recipient and their address unknown.
+
+    What the provider took is all there is to know: no friendship, no quota, nothing to confirm.
+    """
+
+    provider: WecomProvider
+    name: str = "wecom_staff"
+
+    def deliver(self, message: Message, address: str) -> Delivery:
+        """One message to ``guide_id``: who it is about, then the text."""
+        if message.reader != ADVISOR or not message.guide_id:
+            return Delivery("rejected", detail="reader")
+        text = f"{message.customer_id} ({message.contact_mask})\n{message.body}"
+        return self.provider.tell_staff(message.guide_id, text)
 
 
 @dataclass(frozen=True)
@@ -67,8 +90,10 @@ class WecomProvider:
     corp_id: str
     secret: str = field(repr=False)
     limits: WecomLimits
+    agent_id: int | None = None  # the application that writes to staff
+    agent_secret: str | None = field(default=None, repr=False)
     name: str = "wecom"
-    _token: str | None = field(default=None, repr=False)
+    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_url(cls, url: AdapterUrl, patience: Patience) -> WecomProvider:
@@ -78,8 +103,10 @@ class WecomProvider:
             **{name: count for name, count in numbers.items() if count is not None}
         )
         return cls(
-            HttpCaller(url, patience), url.option("corp_id"), url.secret("secret_env"), limits
-        )
+            HttpCaller(url, patience), url.option("corp_id"), url.secret("secret_env"), limits,
+            _count(url, "agent_id"),
+            url.secret("agent_secret_env") if "agent_secret_env" in url.options else None,
+        )  # fmt: skip
 
     def create_task(self, guide: str, contacts: Sequence[str], text: str) -> TaskAnswer:
         """Asks one member of staff to send a text to these customers."""
@@ -89,7 +116,9 @@ class WecomProvider:
             "sender": guide,
             "text": {"content": text},
         }
-        delivery, answer = self._ask("add_msg_template", fields, is_idempotent=False)
+        delivery, answer = self._ask(
+            "externalcontact/add_msg_template", fields, is_idempotent=False
+        )
         if delivery.outcome != "accepted":
             return TaskAnswer(delivery)
         task = answer.get("msgid")
@@ -99,6 +128,24 @@ class WecomProvider:
         listed = failed if isinstance(failed, list) else []
         unreachable = tuple(one for one in contacts if one in listed)
         return TaskAnswer(Delivery("accepted", reference=task), unreachable)
+
+    def tell_staff(self, guide: str, text: str) -> Delivery:
+        """Writes to one member of staff, from the application ``agent_id``; to nobody else."""
+        fields = {
+            "touser": guide,
+            "msgtype": "text",
+            "agentid": self.agent_id,
+            "text": {"content": text},
+        }
+        delivery, answer = self._ask(
+            "message/send", fields, is_idempotent=False, secret=self.agent_secret
+        )
+        if delivery.outcome != "accepted":
+            return delivery
+        if answer.get("invaliduser"):
+            return Delivery("rejected", detail="no_such_staff")
+        reference = answer.get("msgid")
+        return Delivery("accepted", reference=reference if isinstance(reference, str) else None)
 
     def read_task(self, task: str, guide: str) -> TaskResults | None:
         """What became of a task; None when WeCom does not say."""
@@ -127,7 +174,7 @@ class WecomProvider:
         cursor = ""
         for _ in range(MOST_PAGES):
             asked = {**fields, "limit": LARGEST_PAGE, "cursor": cursor}
-            delivery, answer = self._ask(method, asked, is_idempotent=True)
+            delivery, answer = self._ask(f"externalcontact/{method}", asked, is_idempotent=True)
             listed = answer.get(name)
             if delivery.outcome != "accepted" or not isinstance(listed, list):
                 return None
@@ -139,14 +186,20 @@ class WecomProvider:
         return None
 
     def _ask(
-        self, method: str, fields: Mapping[str, Any], *, is_idempotent: bool
+        self,
+        method: str,
+        fields: Mapping[str, Any],
+        *,
+        is_idempotent: bool,
+        secret: str | None = None,
     ) -> tuple[Delivery, dict[str, Any]]:
+        secret = secret or self.secret
         for is_last in (False, True):
-            if self._token is None and (problem := self._fetch_token()):
+            if secret not in self._tokens and (problem := self._fetch_token(secret)):
                 return problem, {}
-            query = urlencode({"access_token": self._token})
+            query = urlencode({"access_token": self._tokens[secret]})
             answer = self.caller.post(
-                f"/cgi-bin/externalcontact/{method}?{query}",
+                f"/cgi-bin/{method}?{query}",
                 json.dumps(fields, ensure_ascii=False).encode(),
                 lambda _: {"Content-Type": "application/json; charset=utf-8"},
                 judge=_judge,
@@ -155,11 +208,11 @@ class WecomProvider:
             is_token_gone = answer.delivery.detail in {f"errcode_{code}" for code in TOKEN_GONE}
             if not is_token_gone or is_last:
                 break
-            self._token = None
+            del self._tokens[secret]
         return answer.delivery, _object(answer.body)
 
-    def _fetch_token(self) -> Delivery | None:
-        query = urlencode({"corpid": self.corp_id, "corpsecret": self.secret})
+    def _fetch_token(self, secret: str) -> Delivery | None:
+        query = urlencode({"corpid": self.corp_id, "corpsecret": secret})
         answer = self.caller.post(
             f"/cgi-bin/gettoken?{query}",
             b"",
@@ -170,7 +223,7 @@ class WecomProvider:
         )
         token = _object(answer.body).get("access_token")
         if answer.delivery.outcome == "accepted" and isinstance(token, str) and token:
-            self._token = token
+            self._tokens[secret] = token
             return None
         return Delivery("refused", detail="token")  # no task was asked for
 

@@ -77,6 +77,7 @@ def render(decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
     kept = kept.append_column("subject", pa.array(["We miss you"] * kept.num_rows, pa.string()))
     reasons = pa.array(["blank_variable:name"] * refused.num_rows, pa.string())
     refused = refused.select(["decision_id", "content_id"]).append_column("reason", reasons)
+    kept = kept.append_column("reader", pa.array(["customer"] * kept.num_rows, pa.string()))
     return kept.append_column("body", texts), refused
 
 
@@ -145,7 +146,8 @@ class People:
             "contact_token": self.token(person), "contact_mask": f"p{person[:1]}***@example.org",
             "content_id": "wake_up_first", "content_version": "1", "language": "en",
             "subject": "We miss you", "body": "A gift waits for you.", "planned_send_at": NOW,
-            "valid_until": NOW + dt.timedelta(days=3), "guide_id": None, **changes,
+            "valid_until": NOW + dt.timedelta(days=3), "guide_id": None, "reader": "customer",
+            **changes,
         }  # fmt: skip
         key = ("customer_id", "journey", "step", "occurrence", "contact_token")
         return Message(message_id=message_id_of(*(values[name] for name in key)), **values)

@@ -169,7 +169,19 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self._answer(200, {"errcode": 42001})
             return
         fields = json.loads(body)
-        if method == "add_msg_template":
+        if method == "send":
+
+            def tell() -> dict[str, Any]:
+                guide, text = fields["touser"], fields["text"]["content"]
+                wecom.told.append((guide, text))
+                self.server.log.accept(message_id=text, contact=guide, path="staff", body=fields)
+                return {"errcode": 0, "invaliduser": "", "msgid": f"m{len(wecom.told)}"}
+
+            if fields["touser"] in wecom.strangers:
+                self._answer(200, {"errcode": 0, "invaliduser": fields["touser"]})
+            else:
+                self._behave(self.server.script.next(), tell)
+        elif method == "add_msg_template":
 
             def accept() -> dict[str, Any]:
                 task = f"task{len(wecom.tasks) + 1}"
@@ -211,6 +223,7 @@ class Wecom:
         self.is_confirmed = False
         self.strangers: set[str] = set()
         self.tasks: dict[str, dict[str, int]] = {}
+        self.told: list[tuple[str, str]] = []  # what staff were written
         self.page = 2
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from batch_support import KEY, NOW, People, journey
+from batch_support import KEY, NOW, SHANGHAI, People, journey
 
 from crm_pipeline.lib.consent import tokenise_contact
 from crm_pipeline.lib.errors import ConfigError, LedgerError
@@ -24,6 +24,7 @@ from crm_pipeline.lib.ledger.schema import claims, vault
 from crm_pipeline.lib.outreach.adapters import file as file_adapter
 from crm_pipeline.lib.outreach.claims import expire_claims
 from crm_pipeline.lib.outreach.life import choose_canary
+from crm_pipeline.lib.outreach.dispatch import QuietHours
 from crm_pipeline.lib.outreach.plan import Batch, find_batch
 from crm_pipeline.lib.outreach.release import is_due_again
 from crm_pipeline.lib.outreach.switch import set_switch
@@ -276,6 +277,57 @@ def test_a_failure_anywhere_and_a_second_try_send_each_once(
     assert contacts(world, batch) == addresses(world)
     assert list(world.states().values()) == ["sent"] * 4
     assert not list((world.home.root / batch.folder).glob(".*"))
+
+
+@pytest.mark.requirement("OUT-7")
+@pytest.mark.parametrize("point", ["claim_after", "batch_file_before", "batch_file_after"])
+def test_what_a_crash_interrupted_is_not_written_while_outreach_is_stopped(
+    world: People, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    batch = world.approved()
+    crash(monkeypatch, point, world, batch)
+    said = {"actor": "li", "reason": "a test", "now": NOW}
+    set_switch(world.ledger, "wake_up", is_stopped=True, **said)
+    assert world.release(batch).skipped == {"stopped": 4}
+    assert files_of(world, batch) == [] and set(world.states().values()) == {"claimed"}
+    set_switch(world.ledger, "wake_up", is_stopped=False, **said)
+    world.release(batch)
+    assert contacts(world, batch) == addresses(world)
+
+
+@pytest.mark.requirement("OUT-7")
+def test_a_stop_after_the_claim_leaves_the_interrupted_messages_out(
+    world: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = world.approved()
+    crash(monkeypatch, "batch_file_before", world, batch)
+    said = {"actor": "li", "reason": "a test", "now": NOW}
+    asked = file_adapter.find_stop
+
+    def stop_just_after(*words: object) -> str | None:
+        found = asked(*words)
+        set_switch(world.ledger, "wake_up", is_stopped=True, **said)
+        return found
+
+    monkeypatch.setattr(file_adapter, "find_stop", stop_just_after)
+    assert world.release(batch).skipped == {"stopped": 4}
+    assert files_of(world, batch) == [] and set(world.states().values()) == {"refused"}
+
+
+@pytest.mark.requirement("OUT-7")
+def test_a_file_tells_staff_and_names_no_address_of_the_customer(world: People) -> None:
+    batch_id = world.batch()
+    folder = world.home.root / "outbox" / "wake_up" / batch_id
+    night = QuietHours(dt.time(22), dt.time(8), lambda _: SHANGHAI)
+    messages = world.messages("1", reader="advisor", guide_id="li")
+    way = file_adapter.FileDelivery(
+        world.home, world.ledger, world.vault, folder, "email", "jsonl", night, lambda: NOW
+    )
+    assert way.dispatch(batch_id, messages).skipped == {"not_for_customers": 1}
+    addresses_of = way._read_addresses(messages)
+    row = way._row(messages[0], addresses_of[messages[0].message_id])
+    assert (row["reader"], row["contact"], row["guide_id"]) == ("advisor", "", "li")
+    assert row["customer"] == world.ids["1"] and world.address("1") not in str(row)
 
 
 @pytest.mark.requirement("PRV-1")

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_string
 from email.policy import default
 from pathlib import Path
@@ -50,6 +51,7 @@ MESSAGE = Message(
     planned_send_at=dt.datetime(2026, 7, 1, 2),  # noqa: DTZ001 - as stored
     valid_until=dt.datetime(2026, 7, 4, 2),  # noqa: DTZ001
     guide_id="li",
+    reader="customer",
 )
 
 
@@ -411,3 +413,25 @@ def test_a_mail_server_beyond_this_machine_must_encrypt(
     strict = dataclasses.replace(adapter, url=url)  # type: ignore[type-var]
     assert strict.deliver(MESSAGE, "p1@example.org") == Delivery("refused", detail="not_supported")
     assert mail.log.ids() == []
+
+
+@pytest.mark.parametrize("address", ["+8613912345678", "p1@example.org"])
+def test_what_staff_read_is_never_sent_to_a_number_or_an_address(
+    web: HttpProvider, mail: SmtpProvider, waits: Waits, address: str
+) -> None:
+    message = replace(MESSAGE, reader="advisor")
+    for adapter in (sms(web, waits), opened("email", mail.url(**MAIL), waits)):
+        assert adapter.deliver(message, address) == Delivery("rejected", detail="reader")
+    assert web.calls == [] and mail.log.read() == []
+
+
+def test_a_web_hook_is_told_who_reads_and_gets_no_address_for_staff(
+    web: HttpProvider, waits: Waits
+) -> None:
+    hook(web, waits).deliver(replace(MESSAGE, reader="advisor"), "device-1")
+    body = json.loads(web.calls[0][2])
+    assert (body["reader"], body["guide_id"], body["contact"]) == ("advisor", "li", None)
+    assert (body["customer_id"], body["contact_mask"]) == ("c1", "p***@example.org")
+    hook(web, waits).deliver(MESSAGE, "device-1")
+    body = json.loads(web.calls[1][2])
+    assert (body["reader"], body["contact"]) == ("customer", "device-1")

@@ -18,8 +18,9 @@ from crm_pipeline.lib.outreach.adapters import open_adapter
 from crm_pipeline.lib.outreach.adapters.http import Patience
 from crm_pipeline.lib.outreach.adapters.wecom import WecomProvider
 from crm_pipeline.lib.outreach.dispatch import DispatchReport, QuietHours
-from crm_pipeline.lib.outreach.message import Message
+from crm_pipeline.lib.outreach.message import Message, to_table
 from crm_pipeline.lib.outreach.reconcile import reconcile
+from crm_pipeline.lib.outreach.release import _refuse_without_app
 from crm_pipeline.lib.outreach.wecom_tasks import PollReport, WecomDispatcher, poll_wecom_tasks
 from tests.unit.crm_pipeline.outreach.delivery_servers import HttpProvider, repeated, running
 
@@ -272,3 +273,68 @@ def test_no_adviser_is_asked_once_the_evening_has_begun(friends: People, web: Ht
     assert len(web.wecom.tasks) == 1
     assert (report.delivered, report.waiting) == ({"accepted": 1}, {"quiet_hours": 1})
     assert report.message_count == 2 and len(friends.states()) == 1
+# ------------------------------------------------------------------- what the adviser reads
+
+
+def staff_messages(people: People, *who: str, **changes: Any) -> list[Message]:
+    return task_messages(people, *who, reader="advisor", body="Call today.", **changes)
+
+
+def test_what_an_adviser_reads_goes_to_the_adviser_and_never_to_the_customer(
+    friends: People, web: HttpProvider
+) -> None:
+    messages = staff_messages(friends)
+    report = ask(friends, web, messages, agent_id="7")
+    assert (report.delivered, report.message_count) == ({"accepted": 4}, 4)
+    assert set(friends.states().values()) == {"sent"}
+    assert web.wecom.tasks == {} and tasks(friends) == []  # nothing to confirm, no group send
+    assert sorted(web.wecom.told) == sorted(
+        ("li", f"{one.customer_id} ({one.contact_mask})\nCall today.") for one in messages
+    )
+    posted = b"".join(path.encode() + body for path, _, body in web.calls)
+    assert not [one for one in friends.sources if friend(one).encode() in posted]
+    assert not any("add_msg_template" in path for path, _, _ in web.calls)
+    assert ask(friends, web, messages, agent_id="7").skipped == {"claimed_before": 4}
+
+
+def test_a_text_to_the_customer_beside_one_to_the_adviser_stays_a_group_send(
+    friends: People, web: HttpProvider
+) -> None:
+    messages = [*staff_messages(friends, "1", step="call"), *task_messages(friends, "2")]
+    assert ask(friends, web, messages, agent_id="7").delivered == {"accepted": 2}
+    assert [list(members) for members in web.wecom.tasks.values()] == [[friend("2")]]
+    assert [guide for guide, _ in web.wecom.told] == ["li"]
+
+
+def test_what_an_adviser_reads_needs_an_adviser_who_is_there(
+    friends: People, web: HttpProvider
+) -> None:
+    web.wecom.strangers = {"gone"}
+    messages = [*staff_messages(friends, "1", guide_id=None),
+                *staff_messages(friends, "2", guide_id="gone")]  # fmt: skip
+    report = ask(friends, web, messages, agent_id="7")
+    assert (report.skipped, report.delivered) == ({"no_adviser": 1}, {"rejected": 1})
+    assert web.wecom.told == [] and web.wecom.tasks == {}
+
+
+@pytest.mark.bad_input("F24")
+@pytest.mark.parametrize("word", ["drop_after", "status_after:500"])
+def test_an_adviser_who_was_perhaps_told_is_not_told_again(
+    friends: People, web: HttpProvider, word: str
+) -> None:
+    web.script.set(word, "accept")
+    messages = staff_messages(friends, "1")
+    assert ask(friends, web, messages, agent_id="7").delivered == {"uncertain": 1}
+    assert ask(friends, web, messages, NOW + DAY, agent_id="7").skipped == {"claimed_before": 1}
+    assert len(web.wecom.told) == 1
+
+
+def test_without_an_application_a_batch_to_advisers_is_not_begun(
+    friends: People, web: HttpProvider
+) -> None:
+    way = WecomDispatcher(
+        friends.home, friends.ledger, friends.vault, provider(web), NIGHT, SHANGHAI, lambda: NOW
+    )
+    with pytest.raises(ConfigError, match="no application writes to staff"):
+        _refuse_without_app(to_table(staff_messages(friends, "1")), {"wecom": way})
+    _refuse_without_app(to_table(task_messages(friends, "1")), {"wecom": way})
