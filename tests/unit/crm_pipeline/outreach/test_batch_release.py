@@ -23,8 +23,8 @@ from crm_pipeline.lib.files import sweep_temporaries
 from crm_pipeline.lib.ledger.schema import claims, vault
 from crm_pipeline.lib.outreach.adapters import file as file_adapter
 from crm_pipeline.lib.outreach.claims import expire_claims
-from crm_pipeline.lib.outreach.life import choose_canary
 from crm_pipeline.lib.outreach.dispatch import QuietHours
+from crm_pipeline.lib.outreach.life import choose_canary
 from crm_pipeline.lib.outreach.plan import Batch, find_batch
 from crm_pipeline.lib.outreach.release import is_due_again
 from crm_pipeline.lib.outreach.switch import set_switch

@@ -273,6 +273,8 @@ def test_no_adviser_is_asked_once_the_evening_has_begun(friends: People, web: Ht
     assert len(web.wecom.tasks) == 1
     assert (report.delivered, report.waiting) == ({"accepted": 1}, {"quiet_hours": 1})
     assert report.message_count == 2 and len(friends.states()) == 1
+
+
 # ------------------------------------------------------------------- what the adviser reads
 
 
