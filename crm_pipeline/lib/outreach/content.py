@@ -130,7 +130,8 @@ def render_messages(decisions: pa.Table, library: ContentLibrary, brand: str) ->
             "no brand is set, and every message is signed",
             remedy="set CRM_BRAND to the name customers know the shop by",
         )
-    made = _Made(*([None] * decisions.num_rows for _ in range(3)))
+    blank: list[str | None] = [None] * decisions.num_rows
+    made = _Made(blank.copy(), blank.copy(), blank.copy())
     ids = decisions.column("content_id").to_numpy(zero_copy_only=False)
     values = decisions.column("variables").to_pylist()
     for content_id, rows in _group(ids):

@@ -16,7 +16,7 @@ attributes:
   description: Wakes up who was silent for 90 days.
   audience: activation.wake_up_audience
   steps:
-    - {step: first, channel: email, content_id: we_miss_you, language: en}
+    - {step: first, channels: [email, sms], delay_hours: 1}
   holdout_pct: 10
 """
 
@@ -31,8 +31,9 @@ def load(folder: Path, *texts: str):
 
 def test_a_journey_is_read_with_its_defaults(tmp_path: Path) -> None:
     (spec,) = load(tmp_path, GOOD)
-    assert spec.purpose == "marketing" and spec.validity_days == 3
-    assert spec.steps[0].opt_out == "Reply STOP to opt out"
+    assert (spec.purpose, spec.trigger, spec.tag) == ("marketing", "nightly", "promotion")
+    assert (spec.steps[0].valid_hours, spec.steps[0].send_at) == (72, "10:00")
+    assert spec.scene_of(spec.steps[0]) == "wake_up_first"
 
 
 def test_other_components_in_the_folder_are_left_alone(tmp_path: Path) -> None:
@@ -45,10 +46,18 @@ def test_other_components_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     [
         ("holdout_pct: 10", "holdout: 10", 8, "holdout"),
         ("holdout_pct: 10", "holdout_pct: 150", 8, "less than or equal to 100"),
-        ("channel: email", "channel: pigeon", 7, "channel"),
+        ("[email, sms]", "[pigeon]", 7, "channels"),
+        ("[email, sms]", "[email, email]", 7, "a channel is named twice"),
+        ("delay_hours: 1", "delay_hours: 1, send_at: '25:00'", 7, "Local time"),
+        ("holdout_pct: 10", "trigger: full_moon", 8, "'full_moon' is not allowed"),
         ("activation.wake_up_audience", "marts.customer_360", 5, "audience"),
         ("journey: wake_up", "journey: Wake Up!", 3, "journey"),
-        ("content_id: we_miss_you", "content_id: we_miss_you, delay_days: 2", 7, "first step"),
+        (
+            "  holdout_pct: 10\n",
+            "    - {step: second, channels: [sms]}\n",
+            8,
+            "due before the one above it",
+        ),
         (
             "holdout_pct: 10",
             "caps: [{cap_id: a, window_days: 7, max_messages: -1}]",
@@ -73,7 +82,7 @@ def test_two_journeys_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_two_steps_of_one_name_are_refused(tmp_path: Path) -> None:
-    step = "    - {step: first, channel: email, content_id: we_miss_you, language: en}\n"
+    step = "    - {step: first, channels: [email, sms], delay_hours: 1}\n"
     with pytest.raises(ConfigError, match="two steps are called 'first'"):
         load(tmp_path, GOOD.replace(step, step * 2))
 
