@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.failpoints import failpoint
 from crm_pipeline.lib.files import atomic_path
 from crm_pipeline.lib.home import CrmHome
@@ -115,9 +116,7 @@ def tell_preview(found: dict[str, Any]) -> str:
     if found["texts_refused"]:
         lines.append(f"  refused texts         {found['texts_refused']:,}")
     lines.append(f"  a claim would skip    {_tell_counts(found['would_be_skipped'])}")
-    for other in found["overlap"]:
-        lines.append(f"  {other['people']:,} of these people are in {other['journey']}, batch "
-                     f"{other['batch_id']} ({other['state']}) as well")  # fmt: skip
+    lines += [_tell_overlap(other) for other in found["overlap"]]
     for one in found["samples"]:
         lines.append(f"\n  {one['step']} by {one['consent_channel']} in {one['language']} to "
                      f"{one['contact_mask']}, {one['planned_send_at']} UTC")  # fmt: skip
@@ -142,12 +141,23 @@ def _find_overlap(
     for other in list_batches(ledger, states=BESIDE):
         if other.batch_id == batch.batch_id or other.plan_path is None:
             continue
-        theirs = read_plan(home, other).column("customer_id").unique()
+        told = {"batch_id": other.batch_id, "journey": other.journey, "state": other.state}
+        try:
+            theirs = read_plan(home, other).column("customer_id").unique()
+        except OutreachError as error:  # a lost plan of one journey stops no other
+            found.append({**told, "people": None, "problem": error.what})
+            continue
         both = pc.sum(pc.is_in(people, theirs)).as_py() or 0
         if both:
-            found.append({"batch_id": other.batch_id, "journey": other.journey,
-                          "state": other.state, "people": both})  # fmt: skip
+            found.append({**told, "people": both})
     return found
+
+
+def _tell_overlap(other: dict[str, Any]) -> str:
+    where = f"{other['journey']}, batch {other['batch_id']} ({other['state']})"
+    if other["people"] is None:
+        return f"  {where}: not compared, {other['problem']}"
+    return f"  {other['people']:,} of these people are in {where} as well"
 
 
 def _choose_samples(plan: pa.Table) -> list[dict[str, Any]]:

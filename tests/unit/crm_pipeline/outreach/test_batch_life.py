@@ -220,6 +220,20 @@ def test_a_preview_says_what_the_batch_would_do(world: People) -> None:
     assert world.states() == {}  # previewing claims nothing
 
 
+def test_a_lost_plan_of_another_batch_is_told_and_stops_no_preview(world: People) -> None:
+    world.say(["1", "2", "3"], "granted")
+    world.record(world.decisions("1", "2", "3"))
+    (batch,) = world.plan()
+    other = world.planned_beside(batch)
+    assert other.plan_path is not None
+    (world.home.root / other.plan_path).unlink()
+    found = preview_batch(world.home, world.ledger, batch, now=NOW, actor="li")
+    assert [(one["batch_id"], one["people"]) for one in found["overlap"]] == [
+        (other.batch_id, None)
+    ]
+    assert "not compared, the plan is gone" in tell_preview(found)
+
+
 # ------------------------------------------------------------------------------------ approving
 
 
