@@ -53,8 +53,8 @@ final as (
 
     select
         customers.customer_id,
-        coalesce(localities.timezone, '{{ setting("business_timezone") }}') as timezone,  -- noqa: RF04
-        coalesce(localities.language, 'zh-CN') as language,
+        coalesce(localities.timezone, '{{ setting("business_timezone") }}') as timezone,
+        coalesce(localities.language, 'zh-CN') as language,  -- noqa: RF04
         tiers.rfm_tier,
         case
             when standing_requests.erasure_count = 1 then 'suppression.erasure'
