@@ -7,7 +7,7 @@ Not here: what is decided (``decisions``), what Dagster is told (``components``)
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,8 +22,11 @@ from crm_pipeline.lib.strict_yaml import (
 )
 
 COMPONENT = "crm_pipeline.components.OutreachJourney"
-CHANNELS = ("email", "sms", "wecom", "push")
-TRIGGERS = (
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Channel = Literal["email", "sms", "wecom", "push"]
+Trigger = Literal[
     "nightly",
     "tier_change",
     "new_score",
@@ -33,12 +36,10 @@ TRIGGERS = (
     "store_visit",
     "community_question",
     "file",
-)
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Channel = Literal["email", "sms", "wecom", "push"]
+]
 Tag = Literal["promotion", "care", "service", "invitation"]
+CHANNELS: tuple[str, ...] = get_args(Channel)
+TRIGGERS: tuple[str, ...] = get_args(Trigger)
 LocalTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -94,17 +95,7 @@ class JourneySpec(_Strict):
         pattern=r"^activation\.[a-z][a-z0-9_]*_audience$",
         description="Audience model, for example activation.dormant_wake_up_audience.",
     )
-    trigger: Literal[
-        "nightly",
-        "tier_change",
-        "new_score",
-        "order",
-        "cart",
-        "ticket_closed",
-        "store_visit",
-        "community_question",
-        "file",
-    ] = Field(
+    trigger: Trigger = Field(
         default="nightly",
         description="What starts it between the nights; every journey is decided nightly too.",
     )
