@@ -351,12 +351,21 @@ def test_dormant_customers_are_the_audience_with_or_without_consent(warehouse: P
     rows = dbt_support.read(
         warehouse, "from activation.dormant_wake_up_audience order by customer_id"
     )
-    assert [(r["customer_id"], r["has_consent"], r["contact_token"]) for r in rows] == [
+    assert [(row["customer_id"], row["occurrence"]) for row in rows] == [
+        ("c-shop-a8", "2024-03-01"),
+        ("c-shop-a9", "2024-03-01"),
+    ]
+    contacts = dbt_support.read(
+        warehouse,
+        "from activation.outreach_contacts where purpose = 'marketing' "
+        "and consent_channel = 'email' and customer_id in ('c-shop-a8', 'c-shop-a9') "
+        "order by customer_id",
+    )
+    assert [(row["customer_id"], row["is_usable"], row["contact_token"]) for row in contacts] == [
         ("c-shop-a8", True, "token-8"),
         ("c-shop-a9", False, "token-9"),
     ]
-    assert {row["occurrence"] for row in rows} == {"2024-03-01"}
-    assert rows[1]["consent_occurred_at"] == datetime(2024, 3, 1)  # noqa: DTZ001
+    assert contacts[1]["occurred_at"] == datetime(2024, 3, 1)  # noqa: DTZ001
 
 
 def test_the_official_tier_is_the_last_month_end_known_and_changes_make_history(

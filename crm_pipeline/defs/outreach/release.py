@@ -66,7 +66,7 @@ def release_job() -> None:
 
 
 @dg.sensor(
-    job=release_job,
+    job_name=release_job.name,
     minimum_interval_seconds=60,
     description="Starts the canary of an approved batch, and sends what fell due of a released "
     "one. Only a person lets a canary become the whole. The ledger is the truth.",

@@ -129,7 +129,7 @@ def _sensor(trigger: str) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{trigger}_trigger_sensor",
-        job=triggers_job,
+        job_name=triggers_job.name,
         minimum_interval_seconds=INTERVAL_SECONDS,
         description=f"Starts decisions when {looked_at} changed, a build was published or a step "
         "fell due. The ledger is the truth, never the cursor.",

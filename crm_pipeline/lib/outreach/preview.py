@@ -141,7 +141,9 @@ def _find_overlap(
     for other in list_batches(ledger, states=BESIDE):
         if other.batch_id == batch.batch_id or other.plan_path is None:
             continue
-        told = {"batch_id": other.batch_id, "journey": other.journey, "state": other.state}
+        told: dict[str, Any] = {
+            "batch_id": other.batch_id, "journey": other.journey, "state": other.state
+        }  # fmt: skip
         try:
             theirs = read_plan(home, other).column("customer_id").unique()
         except OutreachError as error:  # a lost plan of one journey stops no other
