@@ -2,8 +2,6 @@ with
 
 birthdays as (select * from {{ ref('int_customer_birthdays') }}),
 
-value_weights as (select * from {{ ref('int_value_weights') }}),
-
 -- Around New Year the next birthday is one of the year after.
 years as (
 
@@ -75,10 +73,8 @@ final as (
         candidates.triggered_at,
         'marketing' as purpose,
         candidates.expires_at,
-        conversions.converted_at,
-        coalesce(value_weights.value_weight, 1) as value_weight
+        conversions.converted_at
     from candidates
-    left join value_weights on candidates.customer_id = value_weights.customer_id
     left join conversions
         on
             candidates.customer_id = conversions.customer_id

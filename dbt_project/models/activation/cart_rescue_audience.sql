@@ -2,8 +2,6 @@ with
 
 source_customers as (select * from {{ ref('source_customers') }}),
 
-value_weights as (select * from {{ ref('int_value_weights') }}),
-
 products as (select * from {{ ref('dim_products') }}),
 
 offers as (select * from {{ ref('outreach_offers') }}),
@@ -114,7 +112,6 @@ final as (
         'marketing' as purpose,
         candidates.expires_at,
         conversions.converted_at,
-        coalesce(value_weights.value_weight, 1) as value_weight,
         candidates.sku,
         cast(coalesce(shown_prices.price_amount, offers.price_amount) as decimal(18, 6)) as offered_price_amount,
         candidates.business_date as cart_date,
@@ -129,7 +126,6 @@ final as (
     from candidates
     inner join products on candidates.sku = products.sku and products.product_name is not null
     left join offers on candidates.sku = offers.sku
-    left join value_weights on candidates.customer_id = value_weights.customer_id
     left join conversions
         on
             candidates.customer_id = conversions.customer_id

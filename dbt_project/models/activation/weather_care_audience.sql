@@ -2,8 +2,6 @@ with
 
 customers as (select * from {{ ref('dim_customers') }}),
 
-value_weights as (select * from {{ ref('int_value_weights') }}),
-
 alerts as (
 
     select
@@ -62,7 +60,6 @@ final as (
         'marketing' as purpose,
         candidates.expires_at,
         conversions.converted_at,
-        coalesce(value_weights.value_weight, 1) as value_weight,
         candidates.alert_zh,
         candidates.alert_en,
         candidates.care_zh,
@@ -71,7 +68,6 @@ final as (
         candidates.alert_level,
         candidates.city_name
     from candidates
-    left join value_weights on candidates.customer_id = value_weights.customer_id
     left join conversions
         on
             candidates.customer_id = conversions.customer_id
