@@ -230,13 +230,14 @@ def test_somebody_at_risk_enters_when_the_silence_becomes_unusual(audiences: Aud
     assert shown(row, "occurrence", "triggered_at", "risk_basis", "favourite_category") == (
         "2024-05-11", MIDNIGHT, "playbook", "tea",
     )  # fmt: skip
-    assert row["value_weight"] == 0.5  # a tenth of the median, but nobody weighs less
+    assert row["value_weight"] == pytest.approx(0.95 + 0.1 * 0.1 / 1.1)  # a tenth of the median
 
 
 def test_a_high_score_counts_only_for_somebody_worth_an_offer(audiences: Audiences) -> None:
     assert audiences.days_of("churn_retention", "scored") == [FIRST, AFTER, LATE]
     row = audiences.rows("churn_retention", FIRST)["scored"]
-    assert shown(row, "triggered_at", "risk_basis", "value_weight") == (MIDNIGHT, "score", 3.0)
+    assert shown(row, "triggered_at", "risk_basis") == (MIDNIGHT, "score")
+    assert row["value_weight"] == pytest.approx(0.95 + 0.1 * 6 / 7)  # six times the median
     assert audiences.days_of("churn_retention", "scored_cheap") == []
     assert audiences.days_of("churn_retention", "scored_low") == []
 
@@ -322,7 +323,7 @@ def test_an_advisor_gets_one_task_a_quarter_for_a_great_customer(audiences: Audi
     assert audiences.days_of("advisor_task", "patron") == [FIRST, AFTER, LATE]
     first, late = (audiences.rows("advisor_task", day)["patron"] for day in (FIRST, LATE))
     assert shown(first, "occurrence", "triggered_at", "guide_id", "value_weight") == (
-        "2024Q2", utc("2024-06-06 04:00"), "G7", 3.0,
+        "2024Q2", utc("2024-06-06 04:00"), "G7", pytest.approx(0.95 + 0.1 * 90 / 91),
     )  # fmt: skip
     assert first["task_zh"] and first["task_en"]
     assert late["occurrence"] == "2024Q2"
