@@ -224,7 +224,10 @@ def build_both(dbt: ParsedDbt, seeded: Path, folder: Path, most: int) -> None:
         assert leaks(whole, then) == []
 
     equal()
-    empty = {name for name, count in rows.items() if not count}
+    # Few people of a random shop are in an audience; test_dbt_audiences_* walk people through each.
+    empty = {
+        name for name, count in rows.items() if not count and not name.startswith("activation.")
+    }
     assert empty <= MADE_ELSEWHERE, "a mart without a row has shown nothing"
     assert forgotten > 0, "nothing came after the day"
 
