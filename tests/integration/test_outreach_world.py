@@ -37,8 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (work / "world.yaml").write_text(yaml.safe_dump(numbers, allow_unicode=True), "utf-8")
     made = ["--home", str(work), "--config", str(work / "world.yaml"), "--people", str(PEOPLE)]
     assert simulate(made) == 0
-    (work / "settings.env").write_text("CRM_EXAMPLE=world\n", encoding="utf-8")
-    run(work)
+    settings = {"CRM_CURRENCY": "CNY", "CRM_TIMEZONE": "Asia/Shanghai", "CRM_BRAND": "小树苗"}
+    run(work, "--landing", work / "landing", **settings)
     return work
 
 
