@@ -26,6 +26,9 @@ SETTINGS = {"CRM_CURRENCY": "CNY", "CRM_TIMEZONE": "Asia/Shanghai", "CRM_BRAND":
 # A cart of the last hour is held by a trigger run of that hour; the night after finds a morning.
 # The carts of two accounts are one candidate, because identity made them one person.
 BY_NIGHT = {"held": "send", "duplicate": "send"}
+# For the upper half by spend; half the buyers of so small a world are cast with orders of their own.
+# test_dbt_audiences_states walks somebody through it.
+BY_COMPARISON = {"vip_preorder"}
 # A draw by salt may keep a case back that everything before the draw let pass.
 AFTER_THE_DRAW = ("send", "capped", "lost_to_higher_priority", "held", "duplicate")
 
@@ -62,7 +65,7 @@ def test_every_journey_of_the_playbook_is_declared() -> None:
 
 
 @pytest.mark.requirement("OUT-1")
-@pytest.mark.parametrize("journey", JOURNEYS)
+@pytest.mark.parametrize("journey", [name for name in JOURNEYS if name not in BY_COMPARISON])
 def test_a_journey_addresses_the_people_who_were_planted_for_it(
     truth: duckdb.DuckDBPyConnection, journey: str
 ) -> None:
@@ -78,8 +81,7 @@ def test_a_journey_addresses_the_people_who_were_planted_for_it(
         [journey],
     ).fetchall()[0]
     assert planted > 0
-    # In so small a world half the buyers are cast, so that the upper half by spend holds not all.
-    assert missing < planted if journey == "vip_preorder" else missing == 0
+    assert missing == 0
 
 
 @pytest.mark.requirement("OUT-3")
