@@ -26,7 +26,7 @@ SETTINGS = {"CRM_CURRENCY": "CNY", "CRM_TIMEZONE": "Asia/Shanghai", "CRM_BRAND":
 # A cart of the last hour is held by a trigger run of that hour; the night after finds a morning.
 # The carts of two accounts are one candidate, because identity made them one person.
 BY_NIGHT = {"held": "send", "duplicate": "send"}
-# For the upper half by spend; half the buyers of so small a world are cast with orders of their own.
+# For the upper half by spend, where half the buyers of so small a world are cast;
 # test_dbt_audiences_states walks somebody through it.
 BY_COMPARISON = {"vip_preorder"}
 # A draw by salt may keep a case back that everything before the draw let pass.
