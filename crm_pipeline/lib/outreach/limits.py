@@ -122,29 +122,22 @@ where p.messages + coalesce(t.messages, 0) > s.max_messages
 # that leaves room for all messages of tonight is none.
 _PERSON_LIMITS = """
 create or replace temp table _limits as
-with used as (
-    select r.scope, r.who, c.cap_place, count(*) as messages
-    from _at_risk as r
-    inner join _counted as m on r.who = m.customer_id
-    inner join _caps as c
-        on c.consent_channel in ('all', m.consent_channel)
-        and c.message_tag in ('all', m.message_tag)
-        and case when c.journey is null then m.purpose = 'marketing'
-            else m.journey is not distinct from c.journey end
-    inner join _zone_windows as w on r.timezone = w.timezone and c.window_days = w.window_days
-    where r.scope = 'person' and m.sent_at >= w.from_at
-    group by all
+with sent as (
+    select 'person' as scope, customer_id as who, * from _counted
     union all
-    select r.scope, r.who, c.cap_place, count(distinct m.message_id)
+    select 'contact', contact_token, * from _counted where contact_token is not null
+),
+used as (
+    select r.scope, r.who, c.cap_place, count(distinct m.message_id) as messages
     from _at_risk as r
-    inner join _counted as m on r.who = m.contact_token
+    inner join sent as m on r.scope = m.scope and r.who = m.who
     inner join _caps as c
         on c.consent_channel in ('all', m.consent_channel)
         and c.message_tag in ('all', m.message_tag)
         and case when c.journey is null then m.purpose = 'marketing'
             else m.journey is not distinct from c.journey end
     inner join _zone_windows as w on r.timezone = w.timezone and c.window_days = w.window_days
-    where r.scope = 'contact' and m.sent_at >= w.from_at
+    where m.sent_at >= w.from_at
     group by all
 )
 select
