@@ -57,6 +57,18 @@ def test_order_clock_run_ids_ops_and_the_last_digits_of_floats_do_not_count(
     assert edit(statement).total == edit().total
 
 
+@pytest.mark.requirement("SRV-3")
+def test_of_a_log_of_nights_the_last_night_counts(edit: Edit) -> None:
+    log = (
+        "create table marts.outreach_decisions as select * from (values "
+        "(date '2026-06-29', 'send'), (date '2026-06-30', 'no_consent')) as v (as_of_date, outcome)"
+    )
+    earlier = "delete from marts.outreach_decisions where outcome = 'send'"
+    last = "update marts.outreach_decisions set outcome = 'capped' where outcome = 'no_consent'"
+    assert edit(log) == edit(log, earlier)
+    assert differing(edit(log), edit(log, last)) == {"marts.outreach_decisions"}
+
+
 def test_other_customer_ids_for_the_same_accounts_do_not_count(edit: Edit) -> None:
     renamed = [
         f"update marts.{table} set customer_id = md5('other' || customer_id)"
