@@ -33,7 +33,12 @@ def count_candidates(
     """Customer × occurrence × step of each journey that is due by the end of the day of sending."""
     counts = {}
     for spec in journeys:
-        key = "customer_id" if spec.re_entry == "never" else "customer_id, occurrence"
+        entries = f"select customer_id, triggered_at from {spec.audience}"
+        if spec.re_entry == "never":
+            entries = (
+                f"select customer_id, min(triggered_at) as triggered_at from {spec.audience} "
+                "group by customer_id"
+            )
         delays = ", ".join(f"({step.delay_hours})" for step in spec.steps)
         (counts[spec.journey],) = fetch_row(
             connection,
@@ -43,10 +48,7 @@ def count_candidates(
                 from (select timezone from activation.outreach_customers union select $zone)
                 where timezone is not null
             ),
-            entries as (
-                select customer_id, min(triggered_at) as triggered_at
-                from {spec.audience} group by {key}
-            )
+            entries as ({entries})
             select count(*)
             from entries as e
             cross join (values {delays}) as steps (delay_hours)

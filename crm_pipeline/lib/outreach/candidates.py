@@ -33,10 +33,9 @@ OPTIONAL = {
     "value_weight": "double",
 }
 OFFERS = "activation.outreach_offers"
-_SCRATCH = (
-    "_audience", "_offers", "_claims", "_person_claims", "_contact_claims", "_withdrawals",
-)  # fmt: skip
-FACTS = ("_candidates", "_options", "_counted")  # beside the policies, all the rules may see
+_SCRATCH = ("_offers", "_claims", "_tried", "_withdrawals")
+# Beside the policies, all the rules may see.
+FACTS = ("_candidates", "_contacts", "_tried_channels", "_counted")
 
 
 def make_candidates(
@@ -46,7 +45,7 @@ def make_candidates(
     zone: ZoneInfo,
     salt: str,
 ) -> None:
-    """Makes ``_candidates``, ``_options`` (their ways of contact) and ``_counted`` (what was sent).
+    """Makes the tables of ``FACTS``: candidates, contacts, channels tried before, messages counted.
 
     Raises:
         OutreachError: an audience lacks a column, or repeats a candidate.
@@ -56,12 +55,15 @@ def make_candidates(
     make_clocks(connection, send_date, zone)
     _make_audience(connection, journeys)
     connection.execute(_CLAIMS)
-    connection.execute(_CLAIM_STATES)
+    connection.execute(_TRIED)
     _make_offers(connection)
     connection.execute(_CANDIDATES, {"zone": zone.key, "salt": salt})
+    _require_grain(connection, journeys)
     connection.execute(_WITHDRAWALS)
-    connection.execute(_OPTIONS)
+    connection.execute(_CONTACTS)
+    connection.execute(_TRIED_CHANNELS)
     connection.execute(_COUNTED)
+    connection.execute("drop view temp._audience")
     for name in _SCRATCH:
         connection.execute(f"drop table temp.{name}")
 
@@ -78,8 +80,7 @@ from activation.outreach_customers
 def _make_audience(connection: duckdb.DuckDBPyConnection, journeys: Sequence[JourneySpec]) -> None:
     """Every audience, in the shape all share. Who may enter only once enters by the first fact."""
     queries = " union all by name ".join(_audience_query(connection, one) for one in journeys)
-    connection.execute(f"create or replace temp table _audience as {queries}")
-    _check_grain(connection, journeys)
+    connection.execute(f"create or replace temp view _audience as {queries}")
 
 
 def _make_offers(connection: duckdb.DuckDBPyConnection) -> None:
@@ -122,29 +123,36 @@ def _audience_query(connection: duckdb.DuckDBPyConnection, journey: JourneySpec)
     return query
 
 
-def _check_grain(connection: duckdb.DuckDBPyConnection, journeys: Sequence[JourneySpec]) -> None:
-    wrong = connection.execute(
-        """
-        with entries as (
-            select journey, customer_id, occurrence, count(*) as times,
-                count(*) filter (
-                    where customer_id is null or occurrence is null or triggered_at is null
-                ) as incomplete
-            from _audience group by journey, customer_id, occurrence
-            having times > 1 or incomplete > 0
+def _require_grain(connection: duckdb.DuckDBPyConnection, journeys: Sequence[JourneySpec]) -> None:
+    """Refuses entries that are incomplete, which would be lost, and candidates that are repeated.
+
+    Ids that grow from row to row show that none repeats, and that rows are in the order of ids.
+    Entries are counted only where that is not so.
+    """
+    (misplaced,) = fetch_row(
+        connection,
+        "select count(*) filter (where not coalesce(decision_id > before, true)) from "
+        "(select decision_id, lag(decision_id) over (order by rowid) as before from _candidates)",
+    )
+    for one in journeys:
+        (incomplete,) = fetch_row(
+            connection,
+            f"select count(*) from {one.audience} "
+            "where customer_id is null or occurrence is null or triggered_at is null",
         )
-        select journey, sum(times - 1)::bigint, sum(incomplete)::bigint
-        from entries group by journey
-        """
-    ).fetchall()
-    found = {journey: counts for journey, *counts in wrong}
-    for journey in journeys:
-        if journey.journey in found:
-            repeated, incomplete = found[journey.journey]
+        repeated = 0
+        if misplaced:
+            (repeated,) = fetch_row(
+                connection,
+                "select count(*) - count(distinct (customer_id, occurrence)) from _audience "
+                "where journey = ?",
+                [one.journey],
+            )
+        if repeated or incomplete:
             raise OutreachError(
                 f"the audience repeats a candidate ({repeated} rows too many) or has "
                 f"{incomplete} without customer, occurrence or triggered_at",
-                where=journey.audience,
+                where=one.audience,
                 remedy="its grain is one row per customer and occurrence",
             )
 
@@ -186,29 +194,18 @@ from earlier as c
 inner join persons as p on c.claim_id = p.claim_id
 """
 
-# Of the steps decided now. failed: another channel may be tried, this contact never again.
-# refused: as if never claimed.
-_CLAIM_STATES = """
-create or replace temp table _person_claims as
+# Claims of the steps decided now. refused: as if never claimed.
+_TRIED = """
+create or replace temp table _tried as
 select
-    customer_id, journey, step, occurrence,
-    bool_or(state in ('claimed', 'sent', 'uncertain')) as is_claimed,
-    string_agg(distinct consent_channel, ' ' order by consent_channel)
-        filter (where state = 'failed') as failed_channels
-from _claims where state <> 'refused'
-    and (journey, step) in (select (journey, step) from _steps)
-group by customer_id, journey, step, occurrence;
-create or replace temp table _contact_claims as
-select
-    contact_token, journey, step, occurrence,
-    bool_or(state in ('claimed', 'sent', 'uncertain')) as is_claimed
-from _claims where state <> 'refused'
-    and (journey, step) in (select (journey, step) from _steps)
-group by contact_token, journey, step, occurrence
+    customer_id, contact_token, journey, step, occurrence, consent_channel, state,
+    state in ('claimed', 'sent', 'uncertain') as is_claimed
+from _claims
+where state <> 'refused' and (journey, step) in (select (journey, step) from _steps)
 """
 
-# Numbered in the order of their ids: what follows sorts and joins by a number. A customer's zone is
-# joined first: DuckDB 2.0.0 loses who has no match when the zone of a left join is joined at once.
+# In the order of their ids: what follows sorts and joins by the row. A customer's zone is joined
+# first: DuckDB 2.0.0 loses who has no match when the zone of a left join is joined at once.
 _CANDIDATES = """
 create or replace temp table _candidates as
 with people as (
@@ -243,28 +240,25 @@ due as (
     left join people as p on a.customer_id = p.customer_id
     where a.triggered_at + to_hours(s.delay_hours) < coalesce(p.day_until_at, b.day_until_at)
 ),
-sorted as (
-    select
-        n.decision_id, n.customer_id, n.journey, n.step, n.step_place, n.occurrence, n.purpose,
-        n.triggered_at, n.due_at, n.valid_until, n.converted_at, n.timezone, n.language, n.rfm_tier,
-        n.suppression_rule, n.open_complaint_since, n.sku, n.offered_price_amount,
-        o.available_quantity::double as available_quantity,
-        o.price_amount::decimal(18, 6) as price_amount,
-        n.advisor_id as guide_id, coalesce(n.value_weight, 1) as value_weight,
-        (
-            '0x' || left(sha256(concat_ws('|', $salt, n.journey, n.customer_id)), 13)
-        )::bigint / (1::bigint << 52) as holdout_draw,
-        coalesce(c.is_claimed, false) as is_claimed,
-        c.failed_channels,
-        n.blank_variables, n.variables
-    from due as n
-    left join _person_claims as c
-        on n.customer_id = c.customer_id and n.journey = c.journey and n.step = c.step
-        and n.occurrence = c.occurrence
-    left join _offers as o on n.sku = o.sku
-    order by n.decision_id
-)
-select row_number() over () as candidate, * from sorted
+claimed as (select distinct customer_id, journey, step, occurrence from _tried where is_claimed)
+select
+    n.decision_id, n.customer_id, n.journey, n.step, n.step_place, n.occurrence, n.purpose,
+    n.triggered_at, n.due_at, n.valid_until, n.converted_at, n.timezone, n.language, n.rfm_tier,
+    n.suppression_rule, n.open_complaint_since, n.sku, n.offered_price_amount,
+    o.available_quantity::double as available_quantity,
+    o.price_amount::decimal(18, 6) as price_amount,
+    n.advisor_id as guide_id, coalesce(n.value_weight, 1) as value_weight,
+    (
+        '0x' || left(sha256(concat_ws('|', $salt, n.journey, n.customer_id)), 13)
+    )::bigint / (1::bigint << 52) as holdout_draw,
+    c.customer_id is not null as is_claimed,
+    n.blank_variables, n.variables
+from due as n
+left join claimed as c
+    on n.customer_id = c.customer_id and n.journey = c.journey and n.step = c.step
+    and n.occurrence = c.occurrence
+left join _offers as o on n.sku = o.sku
+order by n.decision_id
 """
 
 # Withdrawals the night's models could not see yet, by contact and by person.
@@ -286,40 +280,64 @@ select 'person', customer_id, purpose, consent_channel, max(occurred_at)
 from late where customer_id is not null group by all
 """
 
-_OPTIONS = """
-create or replace temp table _options as
-with withdrawn as (
-    select w.by_what, w.who, s.purpose, s.consent_channel, max(w.withdrawn_at) as withdrawn_at
+# Every way to reach a candidate's customer over a channel of the journeys.
+_CONTACTS = """
+create or replace temp table _contacts as
+with asked as (
+    select distinct s.purpose, c.consent_channel
+    from _steps as s inner join _step_channels as c using (journey, step)
+),
+withdrawn as (
+    select w.by_what, w.who, a.purpose, a.consent_channel, max(w.withdrawn_at) as withdrawn_at
     from _withdrawals as w
-    inner join (
-        select distinct s.purpose, c.consent_channel
-        from _steps as s inner join _step_channels as c using (journey, step)
-    ) as s
-        on w.purpose in (s.purpose, '*') and w.consent_channel in (s.consent_channel, '*')
+    inner join asked as a
+        on w.purpose in (a.purpose, '*') and w.consent_channel in (a.consent_channel, '*')
     group by all
 )
 select
-    c.candidate, s.consent_channel, s.channel_place, k.contact_token, k.contact_mask,
+    k.customer_id, k.purpose, k.consent_channel, k.contact_token, k.contact_mask,
     k.is_granted, coalesce(k.is_usable, false) as is_usable, k.occurred_at as consent_at,
     k.notice_version, k.reach_rule, k.fatigue_rule, k.best_hour::integer as best_hour,
-    greatest(by_contact.withdrawn_at, by_person.withdrawn_at) as withdrawn_at,
-    coalesce(contains(c.failed_channels, s.consent_channel), false)
-    or not coalesce(t.is_claimed, true) as is_failed,
-    coalesce(t.is_claimed, false) as is_claimed
-from _candidates as c
-inner join _step_channels as s on c.journey = s.journey and c.step = s.step
-left join activation.outreach_contacts as k
-    on c.customer_id = k.customer_id and c.purpose = k.purpose
-    and s.consent_channel = k.consent_channel
+    greatest(by_contact.withdrawn_at, by_person.withdrawn_at) as withdrawn_at
+from activation.outreach_contacts as k
 left join withdrawn as by_contact
     on by_contact.by_what = 'contact' and k.contact_token = by_contact.who
-    and c.purpose = by_contact.purpose and s.consent_channel = by_contact.consent_channel
+    and k.purpose = by_contact.purpose and k.consent_channel = by_contact.consent_channel
 left join withdrawn as by_person
-    on by_person.by_what = 'person' and c.customer_id = by_person.who
-    and c.purpose = by_person.purpose and s.consent_channel = by_person.consent_channel
-left join _contact_claims as t
-    on k.contact_token = t.contact_token and c.journey = t.journey and c.step = t.step
-    and c.occurrence = t.occurrence
+    on by_person.by_what = 'person' and k.customer_id = by_person.who
+    and k.purpose = by_person.purpose and k.consent_channel = by_person.consent_channel
+where k.contact_token is not null
+    and k.consent_channel in (select consent_channel from asked)
+    and k.customer_id in (select customer_id from _candidates)
+"""
+
+# claimed: this contact has the message, from whomever. failed: it did not reach this contact, or
+# this person over this channel; another channel may be tried, this one never again.
+_TRIED_CHANNELS = """
+create or replace temp table _tried_channels as
+with contacts as (
+    select contact_token, journey, step, occurrence, bool_or(is_claimed) as is_claimed
+    from _tried group by all
+),
+found as (
+    select c.rowid as candidate, k.consent_channel, t.is_claimed
+    from contacts as t
+    inner join _contacts as k on t.contact_token = k.contact_token
+    inner join _candidates as c
+        on k.customer_id = c.customer_id and k.purpose = c.purpose
+        and t.journey = c.journey and t.step = c.step and t.occurrence = c.occurrence
+    union all
+    select c.rowid as candidate, t.consent_channel, false
+    from _tried as t
+    inner join _candidates as c
+        on t.customer_id = c.customer_id
+        and t.journey = c.journey and t.step = c.step and t.occurrence = c.occurrence
+    where t.state = 'failed'
+)
+select
+    candidate, consent_channel, bool_or(is_claimed) as is_claimed,
+    bool_or(not is_claimed) as is_failed
+from found group by candidate, consent_channel
 """
 
 # What went to somebody within the longest window: claims, and what other systems sent.

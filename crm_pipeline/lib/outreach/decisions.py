@@ -20,6 +20,7 @@ from crm_pipeline.lib.outreach.limits import make_limited
 from crm_pipeline.lib.outreach.moments import Moment
 from crm_pipeline.lib.outreach.policies import BEST_HOUR_UNKNOWN, POLICIES, make_policies
 from crm_pipeline.lib.outreach.rules import make_checked
+from crm_pipeline.lib.warehouse.connection import joined_as_written
 
 DECISION_SCHEMA = pa.schema(
     [
@@ -95,10 +96,11 @@ def decide_facts(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     minute = 60 * BEST_HOUR_UNKNOWN.hour + BEST_HOUR_UNKNOWN.minute
     make_checked(connection, best_minute=minute)
     make_limited(connection)
-    table = connection.sql(_DECISIONS).to_arrow_table()
-    for name in ("_checked", "_limited"):
+    with joined_as_written(connection):
+        table = connection.sql(_DECISIONS).to_arrow_table()
+    for name in ("_checked", "_shared_tokens", "_limited"):
         connection.execute(f"drop table temp.{name}")
-    return pa.table(table).cast(DECISION_SCHEMA).combine_chunks()
+    return table.cast(DECISION_SCHEMA)
 
 
 def drop_facts(connection: duckdb.DuckDBPyConnection) -> None:
@@ -107,23 +109,25 @@ def drop_facts(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop table if exists temp.{name}")
 
 
+# The candidates are the widest table: written first and joined as written, they are read once, and
+# what belongs to them is looked up.
 _DECISIONS = """
 select
     c.decision_id, c.customer_id, c.journey, c.step, c.occurrence, m.run_kind,
     coalesce(k.outcome, l.outcome, 'send') as outcome,
     coalesce(k.rule_id, l.rule_id, 'send.allowed') as rule_id,
-    c.purpose, s.message_tag, k.consent_channel, k.contact_token, k.contact_mask,
-    coalesce(k.content_language, c.language) as language,
-    k.content_id, k.content_version, c.sku, c.guide_id, s.priority, p.unit_cost_amount,
+    c.purpose, s.message_tag, k.consent_channel, a.contact_token, a.contact_mask,
+    coalesce(t.language, c.language) as language,
+    t.content_id, t.content_version, c.sku, c.guide_id, s.priority, p.unit_cost_amount,
     c.triggered_at, k.planned_at as planned_send_at, c.valid_until, m.decided_at,
     m.as_of as as_of_date, c.variables,
     to_json({
         'due_at': c.due_at,
         'timezone': c.timezone,
         'rfm_tier': c.rfm_tier,
-        'consent_at': k.consent_at,
-        'notice_version': k.notice_version,
-        'withdrawn_at': k.withdrawn_at,
+        'consent_at': a.consent_at,
+        'notice_version': a.notice_version,
+        'withdrawn_at': a.withdrawn_at,
         'open_complaint_since': c.open_complaint_since,
         'available_quantity': c.available_quantity,
         'offered_price_amount': c.offered_price_amount,
@@ -135,10 +139,12 @@ select
         'allowed': l.allowed
     })::varchar as evidence
 from _candidates as c
-cross join _moment as m
 inner join _steps as s on c.journey = s.journey and c.step = s.step
-inner join _checked as k on c.candidate = k.candidate
-left join _limited as l on c.candidate = l.candidate
+inner join _checked as k on c.rowid = k.candidate
+left join _contacts as a on k.contact = a.rowid
+left join _contents as t on k.content = t.rowid
+left join _limited as l on c.rowid = l.candidate
 left join _channels as p on k.consent_channel = p.consent_channel
-order by c.candidate
+cross join _moment as m
+order by c.rowid
 """

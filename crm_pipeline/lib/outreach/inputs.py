@@ -3,8 +3,8 @@
 Add here: another table the rules read.
 Not here: what the facts are (``candidates``), comparing a night decided again (``replay``).
 
-Four tables of the history: the candidates, their ways of contact, the messages that were counted,
-and every rule as it stood, one row of JSON each.
+Five tables of the history: the candidates, the contacts of their customers, the channels tried
+before, the messages that were counted, and every rule as it stood, one row of JSON each.
 """
 
 from __future__ import annotations
@@ -25,16 +25,23 @@ from crm_pipeline.lib.outreach.policies import POLICIES
 KEPT = dict(
     zip(
         FACTS,
-        ("outreach_inputs", "outreach_input_channels", "outreach_input_messages"),
+        (
+            "outreach_inputs",
+            "outreach_input_contacts",
+            "outreach_input_tries",
+            "outreach_input_messages",
+        ),
         strict=True,
     )
 )
 KEPT_RULES = "outreach_input_rules"
 _RULES_SCHEMA = pa.schema([("table_name", pa.string()), ("rule", pa.string())])
-# Candidates are numbered in the order of their decisions: sorted by number, the bytes are the same.
+# Sorted, so that the bytes are the same. Rules know a candidate by its row: the order is that of
+# ``make_candidates``.
 _QUERIES = {
-    "_candidates": "from _candidates order by candidate",
-    "_options": "from _options order by candidate, channel_place",
+    "_candidates": "from _candidates order by decision_id",
+    "_contacts": "from _contacts order by customer_id, purpose, consent_channel",
+    "_tried_channels": "from _tried_channels order by candidate, consent_channel",
     "_counted": "from _counted order by all",
 }
 

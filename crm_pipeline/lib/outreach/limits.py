@@ -69,34 +69,27 @@ def _arbitrate(connection: duckdb.DuckDBPyConnection) -> None:
 _OPEN = """
 create or replace temp table _open as
 select
-    c.candidate, c.customer_id, k.contact_token, c.journey, k.consent_channel, s.message_tag,
-    c.purpose, c.timezone, c.guide_id, k.fatigue_rule,
+    k.candidate, c.customer_id, a.contact_token, c.journey, k.consent_channel, s.message_tag,
+    c.purpose, c.timezone, c.guide_id, a.fatigue_rule,
     (s.priority + 1) * greatest(c.value_weight, 0) * (1 - s.step_place / 1000.0) as value,
     p.unit_cost_amount, (p.unit_cost_amount * 1000000)::bigint as cost
 from _checked as k
-inner join _candidates as c on k.candidate = c.candidate
+inner join _candidates as c on k.candidate = c.rowid
 inner join _steps as s on c.journey = s.journey and c.step = s.step
 inner join _channels as p on k.consent_channel = p.consent_channel
+inner join _contacts as a on k.contact = a.rowid
 where k.outcome is null
 """
 
 # A person (or contact) is safe if all messages of tonight and all of the longest window together
-# are no more than the strictest cap allows. Most are, and no cap is asked about them.
+# are no more than the strictest cap allows. Most are, and no cap is asked about them. A contact of
+# one person, without messages before, is as safe as the person.
 _AT_RISK = """
 create or replace temp table _at_risk as
-with strictest as (
-    select
-        coalesce(min(max_messages), 1000000) as max_messages,
-        coalesce(max(window_days), 1) as window_days
-    from _caps
-),
+with strictest as (select coalesce(min(max_messages), 1000000) as max_messages from _caps),
 persons as (
     select customer_id, min(timezone) as timezone, count(*) as messages
     from _open group by customer_id
-),
-contacts as (
-    select contact_token, min(timezone) as timezone, count(*) as messages
-    from _open group by contact_token
 ),
 sent_to_persons as (
     select customer_id, count(*) as messages from _counted group by customer_id
@@ -104,6 +97,15 @@ sent_to_persons as (
 sent_to_contacts as (
     select contact_token, count(distinct message_id) as messages from _counted
     where contact_token is not null group by contact_token
+    union all
+    select contact_token, 0 from _shared_tokens
+    where contact_token not in (select contact_token from _counted where contact_token is not null)
+),
+contacts as (
+    select
+        t.contact_token, t.messages as sent, min(o.timezone) as timezone, count(*) as messages
+    from sent_to_contacts as t inner join _open as o on t.contact_token = o.contact_token
+    group by all
 )
 select 'person' as scope, p.customer_id as who, p.timezone, p.messages
 from persons as p
@@ -111,11 +113,10 @@ cross join strictest as s
 left join sent_to_persons as t on p.customer_id = t.customer_id
 where p.messages + coalesce(t.messages, 0) > s.max_messages
 union all
-select 'contact', p.contact_token, p.timezone, p.messages
-from contacts as p
+select 'contact', c.contact_token, c.timezone, c.messages
+from contacts as c
 cross join strictest as s
-left join sent_to_contacts as t on p.contact_token = t.contact_token
-where p.messages + coalesce(t.messages, 0) > s.max_messages
+where c.messages + c.sent > s.max_messages
 """
 
 # The days of a window are the local days of whoever it is about, that of sending included. A cap
@@ -139,6 +140,24 @@ used as (
     inner join _zone_windows as w on r.timezone = w.timezone and c.window_days = w.window_days
     where m.sent_at >= w.from_at
     group by all
+),
+capped as (
+    select journey, customer_id, contact_token from _open
+    where journey in (select journey from _caps)
+),
+tonight as (
+    select 'person' as scope, customer_id as who, journey from capped
+    union
+    select 'contact', contact_token, journey from capped
+),
+asked as (
+    select r.scope, r.who, r.messages, c.cap_place
+    from _at_risk as r cross join _caps as c where c.journey is null
+    union all
+    select r.scope, r.who, r.messages, c.cap_place
+    from _at_risk as r
+    inner join tonight as t on r.scope = t.scope and r.who = t.who
+    inner join _caps as c on t.journey = c.journey
 )
 select
     (row_number() over (order by c.cap_place, r.scope desc, r.who))::bigint as limit_number,
@@ -146,15 +165,10 @@ select
     r.scope as kind, r.who, c.cap_place, c.journey, c.consent_channel, c.message_tag,
     (c.max_messages - coalesce(u.messages, 0))::bigint as capacity,
     coalesce(u.messages, 0)::double as counted, c.max_messages::double as allowed
-from _at_risk as r
-cross join _caps as c
-left join used as u on r.scope = u.scope and r.who = u.who and c.cap_place = u.cap_place
+from asked as r
+inner join _caps as c on r.cap_place = c.cap_place
+left join used as u on r.scope = u.scope and r.who = u.who and r.cap_place = u.cap_place
 where c.max_messages - coalesce(u.messages, 0) < r.messages
-    and (c.journey is null or (r.scope, r.who, c.journey) in (
-        select 'person', customer_id, journey from _open
-        union
-        select 'contact', contact_token, journey from _open
-    ))
 """
 
 # Quotas of a channel and of an advisor for the day of sending, and budgets over their windows.

@@ -26,6 +26,7 @@ from crm_pipeline.lib.ledger.schema import batches
 from crm_pipeline.lib.outreach.decisions import decide_facts
 from crm_pipeline.lib.outreach.inputs import KEPT, KEPT_RULES, restore_inputs
 from crm_pipeline.lib.outreach.moments import NIGHTLY
+from crm_pipeline.lib.warehouse.connection import configure
 
 DECISIONS = "outreach_decisions"
 
@@ -80,7 +81,7 @@ def replay_decisions(home: CrmHome, ledger: sa.Engine, as_of: dt.date) -> Replay
     recorded = kept.pop(DECISIONS)
     inputs = {name: read_slice(one) for name, one in kept.items()}
     with duckdb.connect(":memory:") as connection:
-        connection.execute("set TimeZone = 'UTC'")
+        configure(connection, home.warehouse_dir)
         restore_inputs(connection, inputs)
         decided = decide_facts(connection)
     return Replay(as_of, recorded.row_count, recorded.sha256, _difference(recorded, decided))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import duckdb
 
+from crm_pipeline.lib.warehouse.connection import joined_as_written
+
 
 def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> None:
     """Makes ``_checked``: of each candidate, by its number, the contact, time and content.
 
+    Beside it ``_shared_tokens``: the contacts that several customers have.
     ``outcome`` and ``rule_id`` are null where nothing stops the message yet. In this order:
     no_consent, duplicate, expired, open_complaint, stock_gone, held, holdout.
 
@@ -19,7 +22,9 @@ def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> 
         connection: has the tables of facts and policies.
         best_minute: local minute of sending where neither the journey nor the customer has one.
     """
-    connection.execute(_CHOSEN)
+    with joined_as_written(connection):
+        connection.execute(_CHOSEN)
+    connection.execute(_SHARED_TOKENS)
     connection.execute(_SHARED)
     connection.execute(_SPANS)
     connection.execute(_CHOICES)
@@ -29,54 +34,82 @@ def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> 
 
 
 # The first channel that is allowed, reachable and did not fail; else the way that came nearest.
+# ``refusal_place``: how near it came, 0 allowed. A contact goes by its row in ``_contacts``.
 _CHOSEN = """
 create or replace temp table _chosen as
 with judged as (
     select
-        *,
+        rowid as contact, customer_id, purpose, consent_channel,
         case
-            when contact_token is null then 'consent.no_contact'
-            when contains(contact_token, 'x_') then 'consent.unusable_contact'
-            when is_granted is null then 'consent.never_given'
-            when not is_granted then 'consent.withdrawn'
-            when withdrawn_at >= consent_at then 'consent.withdrawn'
-            when not is_usable then 'consent.not_usable'
-            else reach_rule
-        end as refusal
-    from _options
+            when contains(contact_token, 'x_') then 5
+            when is_granted is null then 6
+            when not is_granted or withdrawn_at >= consent_at then 3
+            when not is_usable then 4
+            when reach_rule is not null then 2
+            else 0
+        end as refusal_place
+    from _contacts
 ),
 ranked as (
     select
-        *,
-        channel_place + 100 * case
-            when refusal is null and not is_failed then 0
-            when refusal is null then 1
-            when refusal = reach_rule then 2
-            when refusal = 'consent.withdrawn' then 3
-            when refusal = 'consent.not_usable' then 4
-            when refusal = 'consent.unusable_contact' then 5
-            when refusal = 'consent.never_given' then 6
-            else 7
+        c.rowid as candidate, j.contact, s.consent_channel,
+        s.channel_place + 100 * case
+            when t.is_failed and j.refusal_place = 0 then 1 else coalesce(j.refusal_place, 7)
         end as place
-    from judged
+    from _candidates as c
+    inner join _step_channels as s on c.journey = s.journey and c.step = s.step
+    left join judged as j
+        on c.customer_id = j.customer_id and c.purpose = j.purpose
+        and s.consent_channel = j.consent_channel
+    left join _tried_channels as t
+        on c.rowid = t.candidate and s.consent_channel = t.consent_channel
 ),
-nearest as (select candidate, min(place) as place from ranked group by candidate)
-select r.* exclude (channel_place, reach_rule, is_granted, is_usable, place)
-from ranked as r
-inner join nearest as n on r.candidate = n.candidate and r.place = n.place
+nearest as (
+    select
+        candidate, arg_min(contact, place) as contact,
+        arg_min(consent_channel, place) as consent_channel, min(place) // 100 as refusal_place
+    from ranked group by candidate
+)
+select
+    n.candidate, n.contact, n.consent_channel, k.best_hour,
+    case n.refusal_place
+        when 2 then k.reach_rule
+        when 3 then 'consent.withdrawn'
+        when 4 then 'consent.not_usable'
+        when 5 then 'consent.unusable_contact'
+        when 6 then 'consent.never_given'
+        when 7 then 'consent.no_contact'
+    end as refusal,
+    coalesce(t.is_failed, false) as is_failed, coalesce(t.is_claimed, false) as is_claimed
+from nearest as n
+left join _contacts as k on n.contact = k.rowid
+left join _tried_channels as t
+    on n.candidate = t.candidate and n.consent_channel = t.consent_channel
+"""
+
+_SHARED_TOKENS = """
+create or replace temp table _shared_tokens as
+select contact_token from _contacts
+group by contact_token having min(customer_id) < max(customer_id)
 """
 
 # Of several people behind one contact, the first who may have the message takes it.
 _SHARED = """
 create or replace temp table _shared as
-select c.journey, c.step, c.occurrence, k.contact_token,
-    min(c.candidate) as first_candidate
-from _candidates as c
-inner join _chosen as k on c.candidate = k.candidate
-where k.refusal is null and not k.is_failed
-    and c.suppression_rule is null and not c.is_claimed
-group by all
-having count(*) > 1
+with claimants as (
+    select
+        k.candidate,
+        min(k.candidate) over (
+            partition by a.contact_token, c.journey, c.step, c.occurrence
+        ) as first_candidate
+    from _shared_tokens as t
+    inner join _contacts as a on t.contact_token = a.contact_token
+    inner join _chosen as k on a.rowid = k.contact
+    inner join _candidates as c on k.candidate = c.rowid
+    where k.refusal is null and not k.is_failed
+        and c.suppression_rule is null and not c.is_claimed
+)
+select candidate from claimants where first_candidate < candidate
 """
 
 # From when until when a channel may be used on the day of sending. A time at or after the quiet
@@ -101,7 +134,7 @@ left join _zone_minutes as closes
 _CHOICES = """
 create or replace temp table _choices as
 with needs as (
-    select s.journey, s.step, l.*,
+    select s.journey, s.step, l.rowid as content, l.* exclude (subject, body),
         coalesce(sum(1::bigint << v.variable_place) filter (
             where contains(concat(l.subject, ' ', l.body), '{' || v.variable || '}')
         ), 0)::bigint as needed
@@ -113,10 +146,10 @@ with needs as (
 asked as (
     select distinct c.journey, c.step, k.consent_channel, c.language, c.rfm_tier, c.blank_variables
     from _candidates as c
-    inner join _chosen as k on c.candidate = k.candidate
+    inner join _chosen as k on c.rowid = k.candidate
     where k.refusal is null
 )
-select a.*, n.language as content_language, n.content_id, n.content_version
+select a.*, n.content
 from asked as a
 inner join needs as n
     on a.journey = n.journey and a.step = n.step and a.consent_channel = n.consent_channel
@@ -155,7 +188,7 @@ quiet_zones as (
 ),
 timed as (
     select
-        k.*, c.journey, c.step, c.occurrence, c.timezone, c.language, c.rfm_tier,
+        k.*, c.journey, c.step, c.timezone, c.language, c.rfm_tier,
         c.blank_variables, c.valid_until, c.converted_at, c.open_complaint_since,
         c.suppression_rule, c.available_quantity, c.price_amount, c.offered_price_amount,
         c.holdout_draw, c.is_claimed as is_person_claimed, c.purpose, s.purpose as step_purpose,
@@ -168,7 +201,7 @@ timed as (
     from _candidates as c
     cross join _moment as m
     inner join _steps as s on c.journey = s.journey and c.step = s.step
-    inner join _chosen as k on c.candidate = k.candidate
+    inner join _chosen as k on c.rowid = k.candidate
     inner join _spans as p
         on c.timezone = p.timezone and k.consent_channel = p.consent_channel
     inner join _zone_minutes as z
@@ -177,9 +210,8 @@ timed as (
 ),
 asked as (
     select
-        t.candidate, t.consent_channel, t.contact_token, t.contact_mask, t.consent_at,
-        t.notice_version, t.withdrawn_at, t.fatigue_rule, t.planned_at,
-        l.content_language, l.content_id, l.content_version,
+        t.candidate, t.contact, t.consent_channel, t.planned_at,
+        l.content,
         case
             when t.suppression_rule is not null then t.suppression_rule
             when t.purpose is distinct from t.step_purpose then 'consent.other_purpose'
@@ -189,7 +221,7 @@ asked as (
             when t.is_person_claimed then 'claim.person'
             when t.is_failed then 'claim.failed'
             when t.is_claimed then 'claim.contact'
-            when d.first_candidate <> t.candidate then 'claim.shared_contact'
+            when d.candidate is not null then 'claim.shared_contact'
         end as duplicate,
         case
             when t.planned_at > t.valid_until then 'trigger.expired'
@@ -211,16 +243,14 @@ asked as (
             when e.consent_gate is not null then 'gate.consent_stale'
             when (t.asks_stock or t.asks_price) and e.stock_gate is not null
                 then 'gate.stock_stale'
-            when l.content_id is null then 'content.missing'
+            when l.content is null then 'content.missing'
             when q.timezone is not null and t.purpose = 'marketing' then 'quiet.day'
             when t.planned_at >= t.closes_at then 'quiet.hours'
         end as held,
         case when t.holdout_draw < t.holdout_pct / 100 then 'holdout.journey' end as holdout
     from timed as t
     cross join stale as e
-    left join _shared as d
-        on t.contact_token = d.contact_token and t.journey = d.journey and t.step = d.step
-        and t.occurrence = d.occurrence and t.refusal is null
+    left join _shared as d on t.candidate = d.candidate
     left join _choices as l
         on t.journey = l.journey and t.step = l.step and t.consent_channel = l.consent_channel
         and t.language = l.language and t.rfm_tier is not distinct from l.rfm_tier

@@ -87,7 +87,7 @@ def test_a_night_nobody_decided_or_whose_inputs_are_gone_is_told(world: World) -
     with pytest.raises(OutreachError, match="no outreach_decisions, outreach_inputs"):
         replay_decisions(world.home, world.ledger, AS_OF.replace(day=1))
     with world.ledger.connect() as connection:
-        kept = find_slice(world.home, connection, KEPT["_options"], AS_OF)
+        kept = find_slice(world.home, connection, KEPT["_contacts"], AS_OF)
     assert kept is not None
     kept.path.write_bytes(b"something else")
     with pytest.raises(LedgerError, match="a history slice is changed"):
