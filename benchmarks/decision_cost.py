@@ -65,7 +65,7 @@ select contact_token, 'app' as channel, customer_id as source_customer_id, purpo
     consent_channel, is_granted, occurred_at, timestamp '2024-06-30 10:00:00' as known_at
 from activation.outreach_contacts where occurred_at < timestamp '2024-02-01';
 create table ledger.claims as
-select md5('m' || i) as claim_id, 'd' || i as decision_id,
+select md5('m' || i || '-' || n) as claim_id, 'd' || i || '-' || n as decision_id,
     'k1_email' || md5((i * 3)::varchar) as contact_token, 'c' || (i * 3) as person_id,
     case when i % 10 = 0 then 'birthday' else 'other' end as journey, 'first' as step,
     case when i % 10 = 0 then 'o1' else 'x' || i end as occurrence, 'email' as consent_channel,
