@@ -168,9 +168,13 @@ class Round:
         return [line for line in self.world.web.log.read() if line["path"] == self.path]
 
     def filed(self) -> list[str]:
-        """Message ids in this round's files, named and not named yet."""
+        """Message ids in this round's files, named and not named yet.
+
+        Not of a file whose writer died within it: nobody takes it, and ``recover`` sweeps it away.
+        """
         files = (self.home / "outbox" / "b1").glob("*.jsonl")
         return [json.loads(line)["message_id"] for path in files
+                if not path.name.startswith(".tmp-")
                 for line in path.read_text(encoding="utf-8").splitlines()]  # fmt: skip
 
     def asked_of_staff(self) -> list[str]:
