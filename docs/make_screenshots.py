@@ -63,7 +63,7 @@ class Picture:
 
 
 PICTURES = (
-    Picture("asset-graph.png", "/asset-groups", 2600, 1700),
+    Picture("outreach.png", "/locations/crm_pipeline/asset-groups/outreach/lineage", 1700, 1000),
     Picture(
         "customer-360.png",
         "/assets/marts/customer_360?view=lineage&lineageScope=upstream&lineageDepth=1",
