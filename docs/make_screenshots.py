@@ -46,6 +46,7 @@ UI_PATIENCE_SECONDS = 180  # dagster dev loads dbt and all definitions first
 PAGE_PATIENCE_SECONDS = 90
 # The graph is laid out late, in a worker: its nodes are divs inside foreignObject elements.
 COUNT_NODES = "document.querySelectorAll('foreignObject').length"
+IS_LOADING = "document.body.innerText.includes('Loading')"
 HIDE_NAVIGATION = (
     "[...document.querySelectorAll('button')]"
     ".find(button => button.textContent == 'Hide navigation')?.click()"
@@ -226,13 +227,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until_drawn(browser: Browser) -> int:
-    """Waits until the graph has nodes and their number stays the same; returns it."""
+    """Waits until the graph has nodes, as many for a while, and their state; returns how many."""
     deadline = time.monotonic() + PAGE_PATIENCE_SECONDS
     seen: list[int] = []
     while time.monotonic() < deadline:
         time.sleep(1)
         seen.append(int(browser.evaluate(COUNT_NODES) or 0))
-        if len(seen) >= 4 and seen[-1] > 0 and len(set(seen[-4:])) == 1:
+        is_still = len(seen) >= 4 and seen[-1] > 0 and len(set(seen[-4:])) == 1
+        if is_still and not browser.evaluate(IS_LOADING):
             return seen[-1]
     sys.exit("screenshots: the asset graph was not drawn in time")
 
