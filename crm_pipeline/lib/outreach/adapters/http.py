@@ -26,6 +26,7 @@ and no proxy is asked.
 from __future__ import annotations
 
 import http.client
+import json
 import random
 import ssl
 import time
@@ -33,6 +34,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl, check_address
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery, Outcome
@@ -183,6 +185,15 @@ def _judge_status(response: http.client.HTTPResponse) -> Delivery:
         detail=f"status_{status}",
         retry_after=asked,
     )
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of an answer; an empty one where it is none, or nested beyond all sense."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _outcome_of(status: int, *, is_asked_to_wait: bool) -> Outcome:

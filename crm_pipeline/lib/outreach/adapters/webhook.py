@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from crm_pipeline.lib.errors import ConfigError
-from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience
+from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience, read_object
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery
 from crm_pipeline.lib.outreach.message import CUSTOMER, Message
@@ -101,12 +101,7 @@ def _with_reference(answer: Answer) -> Delivery:
 
 def find_text(body: bytes, *names: str) -> str | None:
     """The first of the names that a JSON object has as a short text or number."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(found, dict):
-        return None
+    found = read_object(body)
     for name in names:
         value = found.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool):

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from crm_pipeline.lib.errors import ConfigError
-from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience
+from crm_pipeline.lib.outreach.adapters.http import Answer, HttpCaller, Patience, read_object
 from crm_pipeline.lib.outreach.adapters.network import AdapterUrl
 from crm_pipeline.lib.outreach.adapters.protocol import Delivery, Outcome
 from crm_pipeline.lib.outreach.message import ADVISOR, Message
@@ -157,13 +157,14 @@ class WecomProvider:
             return None
         return TaskResults(
             any(
-                one.get("userid") == guide and one.get("status") == STAFF_CONFIRMED
+                one.get("userid") == guide and _code(one.get("status")) == STAFF_CONFIRMED
                 for one in confirmed
             ),
             {
-                str(one["external_userid"]): MEMBER_STATES[one["status"]]
+                str(one["external_userid"]): MEMBER_STATES[state]
                 for one in members
-                if one.get("external_userid") and one.get("status") in MEMBER_STATES
+                if one.get("external_userid")
+                and (state := _code(one.get("status"))) in MEMBER_STATES
             },
         )
 
@@ -209,7 +210,7 @@ class WecomProvider:
             if not is_token_gone or is_last:
                 break
             del self._tokens[secret]
-        return answer.delivery, _object(answer.body)
+        return answer.delivery, read_object(answer.body)
 
     def _fetch_token(self, secret: str) -> Delivery | None:
         query = urlencode({"corpid": self.corp_id, "corpsecret": secret})
@@ -221,7 +222,7 @@ class WecomProvider:
             is_idempotent=True,
             method="GET",
         )
-        token = _object(answer.body).get("access_token")
+        token = read_object(answer.body).get("access_token")
         if answer.delivery.outcome == "accepted" and isinstance(token, str) and token:
             self._tokens[secret] = token
             return None
@@ -230,7 +231,7 @@ class WecomProvider:
 
 def _judge(answer: Answer) -> Answer:
     """A code nobody knows, or none, proves nothing."""
-    code = _object(answer.body).get("errcode")
+    code = _code(read_object(answer.body).get("errcode"))
     if code == 0:
         return answer
     outcome: Outcome = "uncertain"
@@ -238,16 +239,13 @@ def _judge(answer: Answer) -> Answer:
         outcome = "refused"
     elif code in REJECTED:
         outcome = "rejected"
-    detail = f"errcode_{code}" if isinstance(code, int) else "garbage"
+    detail = "garbage" if code is None else f"errcode_{code}"
     return Answer(Delivery(outcome, detail=detail), answer.body)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _code(value: object) -> int | None:
+    """A whole number as WeCom writes one; ``false`` is no 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _count(url: AdapterUrl, name: str) -> int | None:

@@ -124,6 +124,8 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self._answer(int(argument), {})
         elif word == "code":
             self._answer(200, {"code": argument})
+        elif word == "body":  # body:[] → these very bytes
+            self._answer_bytes(200, argument.encode())
         elif word == "slow":
             time.sleep(float(argument))
             self._answer(200, accept())
@@ -147,7 +149,11 @@ class _HttpHandler(BaseHTTPRequestHandler):
         _cut(self.connection)
 
     def _answer(self, status: int, fields: dict[str, Any] | None, wait: str = "") -> None:
-        body = b"<html>" if fields is None else json.dumps(fields).encode()
+        self._answer_bytes(
+            status, b"<html>" if fields is None else json.dumps(fields).encode(), wait
+        )
+
+    def _answer_bytes(self, status: int, body: bytes, wait: str = "") -> None:
         self.send_response(status)
         if wait:
             self.send_header("Retry-After", wait)

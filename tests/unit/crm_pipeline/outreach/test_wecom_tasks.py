@@ -219,6 +219,20 @@ def test_each_code_proves_what_the_table_says(
     assert tasks(friends) == ["planned" if state == "uncertain" else "failed"]
 
 
+@pytest.mark.bad_input("F23")
+@pytest.mark.parametrize(
+    "body",
+    ["[]", '{"errcode":false}', '{"errcode":[0]}', '{"errcode":{}}', '{"errcode":"0"}', "[" * 9000,
+     '{"errcode":0,"msgid":["a"]}', '{"errcode":' + "9" * 5000 + "}"],
+)  # fmt: skip
+def test_an_answer_that_makes_no_sense_proves_nothing(
+    friends: People, web: HttpProvider, body: str
+) -> None:
+    web.script.set(f"body:{body}")
+    ask(friends, web, task_messages(friends, "1"))
+    assert list(friends.states().values()) == ["uncertain"]
+
+
 @pytest.mark.bad_input("F38")
 def test_a_token_that_ran_out_is_fetched_once_more(friends: People, web: HttpProvider) -> None:
     asked = provider(web)
