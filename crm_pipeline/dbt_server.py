@@ -12,6 +12,7 @@ thread, and ends with the run that started it; a call ends with its caller. Wher
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from crm_pipeline.dbt_launcher import ADDRESS, SERVED, die_with_parent
+from crm_pipeline.dbt_launcher import ADDRESS, SERVED, die_with_parent, read_alike
 from crm_pipeline.lib.home import CrmHome
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
@@ -199,10 +200,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run that started it decides
     server = _Server(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))
     os.environ.pop(ADDRESS, None)
+    gc.disable()  # of what is read here nothing is ever thrown away
     import dbt.adapters.duckdb
     import dbt.task.build  # noqa: F401 (what a call would import first)
 
+    read_alike()
     server.read_project()
+    gc.collect()
+    gc.freeze()  # no call looks through it again
+    gc.enable()
     server.serve()
 
 

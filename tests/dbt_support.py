@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,10 +20,14 @@ from unittest import mock
 
 import duckdb
 
+from crm_pipeline.dbt_launcher import read_alike
+from crm_pipeline.lib.dbt_manifest import PARSED, ensure_manifest
 from crm_pipeline.lib.ingestion.entities import ENTITIES, RECORD_COLUMNS, Entity, part_columns
 from crm_pipeline.lib.warehouse.sources import CLEAR_ENTITIES, HISTORY_COLUMNS, PYTHON_TABLES
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+# Settings a night tells by environment; other variables have to be given to dbt by --vars.
+SETTINGS = {"as_of_date", "business_timezone", "reporting_currency", "ladder", "industry"}
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 CONTRACT_HASH = "c1"
@@ -196,20 +201,33 @@ def identify_every_account(warehouse: Path) -> None:
         connection.execute(query)
 
 
+def start_from_parsed(work: Path) -> None:
+    """Hands dbt the project as parsed for the code location: 3 s of CPU instead of 16."""
+    parsed = ensure_manifest(PROJECT).with_name(PARSED)
+    if parsed.exists() and not (work / "target" / PARSED).exists():
+        (work / "target").mkdir(parents=True, exist_ok=True)
+        shutil.copy(parsed, work / "target" / PARSED)
+
+
 def run_dbt(
     warehouse: Path, work: Path, *arguments: str, **variables: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Runs dbt in its own process, as the pipeline does; the caller looks at the return code."""
+    """Runs dbt in its own process, as the pipeline does; the caller looks at the return code.
+
+    What a night tells by environment is told so here: with ``--vars`` dbt parses everything anew.
+    """
+    told = {f"CRM_DBT_{name.upper()}": variables.pop(name) for name in SETTINGS & variables.keys()}
     command = [
-        str(Path(sys.executable).with_name("dbt")),
+        *(sys.executable, "-m", "crm_pipeline.dbt_launcher"),
         *arguments,
         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
         *("--target-path", str(work / "target"), "--log-path", str(work / "logs")),
-        *("--vars", json.dumps(variables)),
+        *(("--vars", json.dumps(variables)) if variables else ()),
     ]
+    start_from_parsed(work)
     return subprocess.run(
         command,
-        env=os.environ | {"CRM_WAREHOUSE_PATH": str(warehouse)},
+        env=os.environ | told | {"CRM_WAREHOUSE_PATH": str(warehouse)},
         capture_output=True,
         text=True,
         check=False,
@@ -239,6 +257,8 @@ class ParsedDbt:
             *("--target-path", str(work / "target"), "--log-path", str(work / "logs")),
             *("--log-level-file", "none", "--quiet"),
         ]
+        start_from_parsed(work)
+        read_alike()
         self._manifest: Any = None
         self._manifest = self._invoke(work / "crm.duckdb", {}, "parse").result
 

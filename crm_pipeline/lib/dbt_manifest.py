@@ -70,8 +70,10 @@ def read_project_with(parse: Callable[[Path], Any], project_dir: Path, kept: Pat
     scratch = kept / f"parse-{os.getpid()}"
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        if (kept / PARSED).exists():
-            shutil.copy(kept / PARSED, scratch / PARSED)
+        # A new home starts from what the last one parsed.
+        known = target if _is_fresh(target, wanted) or not (kept / PARSED).exists() else kept
+        if (known / PARSED).exists():
+            shutil.copy(known / PARSED, scratch / PARSED)
         found = parse(scratch)
         if found is None:
             return None
@@ -125,7 +127,7 @@ def _parse(project_dir: Path, target: Path) -> None:
         env={
             **os.environ,
             "DBT_PROFILES_DIR": str(project_dir),
-            "CRM_WAREHOUSE_PATH": os.environ.get("CRM_WAREHOUSE_PATH", str(target / "none.duckdb")),
+            "CRM_WAREHOUSE_PATH": os.environ.get("CRM_WAREHOUSE_PATH", str(target / "crm.duckdb")),
         },
         capture_output=True,
         text=True,
