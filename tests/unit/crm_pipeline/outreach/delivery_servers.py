@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -257,6 +258,12 @@ class HttpProvider(ThreadingHTTPServer):
 class _SmtpHandler(socketserver.StreamRequestHandler):
     server: SmtpProvider
 
+    def setup(self) -> None:
+        self.is_encrypted = self.server.tls is not None and self.server.is_smtps
+        if self.is_encrypted:
+            self.request = self.server.encrypt(self.request)
+        super().setup()
+
     def _say(self, text: str) -> None:
         self.wfile.write(text.encode() + b"\r\n")
 
@@ -275,7 +282,15 @@ class _SmtpHandler(socketserver.StreamRequestHandler):
         """Answers one command; false when the line is cut."""
         if verb == "EHLO":
             self._say("250-here")
+            if self.server.tls is not None and not self.is_encrypted:
+                self._say("250-STARTTLS")
             self._say("250 8BITMIME")
+        elif verb == "STARTTLS" and self.server.tls is not None:
+            self._say("220 go on")
+            self.connection = self.request = self.server.encrypt(self.request)
+            self.rfile = self.connection.makefile("rb")
+            self.wfile = self.connection.makefile("wb", 0)
+            self.is_encrypted = True
         elif verb == word.upper() and argument == "drop":
             _cut(self.connection)
             return False
@@ -308,8 +323,9 @@ class _SmtpHandler(socketserver.StreamRequestHandler):
             found = re.search(rb"X-CRM-Message: (\S+)", mail)
             message_id = found.group(1).decode() if found else None
             self.server.log.accept(
-                message_id=message_id, contact=self.recipient, body=mail.decode("utf-8", "replace")
-            )
+                message_id=message_id, contact=self.recipient,
+                body=mail.decode("utf-8", "replace"), is_encrypted=self.is_encrypted,
+            )  # fmt: skip
         if word.startswith("hold"):
             time.sleep(HOLD_SECONDS)
         if word.startswith(("drop", "hold")):
@@ -320,22 +336,31 @@ class _SmtpHandler(socketserver.StreamRequestHandler):
 
 
 class SmtpProvider(socketserver.ThreadingTCPServer):
-    """A mail server without TLS, as only this machine may have."""
+    """A mail server; without ``tls`` as only this machine may have one."""
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, tls: ssl.SSLContext | None = None, *, is_smtps: bool = False
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _SmtpHandler)
+        self.tls, self.is_smtps = tls, is_smtps
         self.log = AcceptanceLog(folder / "accepted.jsonl")
         self.script = Script(folder / "script.txt")
 
     def handle_error(self, *_: Any) -> None:
         pass
 
+    def encrypt(self, connection: socket.socket) -> socket.socket:
+        """The connection within TLS, once the other side believes the certificate."""
+        assert self.tls is not None
+        return self.tls.wrap_socket(connection, server_side=True)
+
     def url(self, **options: str) -> str:
+        kind = "smtps" if self.is_smtps else "smtp"
         query = "&".join(f"{name}={value}" for name, value in options.items())
-        return f"smtp://127.0.0.1:{self.server_address[1]}?allow=loopback&{query}"
+        return f"{kind}://127.0.0.1:{self.server_address[1]}?allow=loopback&{query}"
 
 
 @contextlib.contextmanager
