@@ -12,7 +12,7 @@ from crm_pipeline.lib.warehouse.connection import joined_as_written
 
 
 def make_checked(connection: duckdb.DuckDBPyConnection, *, best_minute: int) -> None:
-    """Makes ``_checked``: of each candidate, by its number, the contact, time and content.
+    """Makes ``_checked``: of each candidate, by its row, the contact, time and content.
 
     Beside it ``_shared_tokens``: the contacts that several customers have.
     ``outcome`` and ``rule_id`` are null where nothing stops the message yet. In this order:
@@ -106,7 +106,8 @@ with claimants as (
     inner join _contacts as a on t.contact_token = a.contact_token
     inner join _chosen as k on a.rowid = k.contact
     inner join _candidates as c on k.candidate = c.rowid
-    where k.refusal is null and not k.is_failed
+    inner join _steps as s on c.journey = s.journey and c.step = s.step
+    where k.refusal is null and not k.is_failed and c.purpose = s.purpose
         and c.suppression_rule is null and not c.is_claimed
 )
 select candidate from claimants where first_candidate < candidate

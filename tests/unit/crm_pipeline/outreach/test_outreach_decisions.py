@@ -316,6 +316,16 @@ def test_who_gets_no_message_takes_it_from_nobody_behind_the_same_contact(world:
         assert world.outcomes(table)[person] == "send"
 
 
+def test_who_is_there_for_another_purpose_takes_it_from_nobody_either(world: World) -> None:
+    for purpose in ("marketing", "service"):
+        world.say(world.sources, "granted", purpose=purpose)
+    shared = f"update activation.outreach_contacts set contact_token = '{world.token('1')}'"
+    for person in world.sources:
+        purpose = f"if(customer_id = '{world.ids[person]}', 'marketing', 'service')"
+        table = world.decide(contacts=[shared], purpose=purpose)
+        assert world.outcomes(table)[person] == "send"
+
+
 @pytest.mark.requirement("OUT-4")
 def test_a_journey_without_re_entry_addresses_a_person_once_for_ever(world: World) -> None:
     world.say(world.sources, "granted")
