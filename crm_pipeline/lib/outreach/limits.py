@@ -237,19 +237,37 @@ from found
 # a budget is joined only where the messages of tonight take more than it has left.
 _MEMBERS = """
 create or replace temp table _members as
-with binding as (
-    select l.*
-    from _limits as l
-    where l.kind not in ('person', 'contact') and l.capacity < (
-        select coalesce(sum(case when l.kind like 'budget%' then o.cost else 1 end), 0)
-        from _open as o
-        where o.purpose = 'marketing' and (
-            l.kind = 'budget_all'
-            or (l.kind = 'budget_journey' and o.journey = l.who)
-            or (l.kind in ('budget_channel', 'channel') and o.consent_channel = l.who)
-            or (l.kind = 'advisor' and o.guide_id = l.who and o.consent_channel = l.consent_channel)
-        )
-    )
+with common as (
+    select limit_number, kind, who, consent_channel, capacity
+    from _limits where kind not in ('person', 'contact')
+),
+marketing as (
+    select candidate, journey, consent_channel, guide_id, cost
+    from _open where purpose = 'marketing' and exists (from common)
+),
+taken as (
+    select l.limit_number, o.candidate, o.cost as weight
+    from marketing as o inner join common as l on l.kind = 'budget_all'
+    union all
+    select l.limit_number, o.candidate, o.cost
+    from marketing as o inner join common as l on l.kind = 'budget_journey' and o.journey = l.who
+    union all
+    select l.limit_number, o.candidate, o.cost
+    from marketing as o
+    inner join common as l on l.kind = 'budget_channel' and o.consent_channel = l.who
+    union all
+    select l.limit_number, o.candidate, 1
+    from marketing as o inner join common as l on l.kind = 'channel' and o.consent_channel = l.who
+    union all
+    select l.limit_number, o.candidate, 1
+    from marketing as o
+    inner join common as l
+        on l.kind = 'advisor' and o.guide_id = l.who and o.consent_channel = l.consent_channel
+),
+binding as (
+    select t.limit_number
+    from taken as t inner join common as l on t.limit_number = l.limit_number
+    group by t.limit_number having sum(t.weight) > max(l.capacity)
 )
 select o.candidate, l.limit_number, 1::bigint as weight
 from _open as o
@@ -263,15 +281,8 @@ inner join _limits as l on l.kind = 'contact' and o.contact_token = l.who
 where l.consent_channel in ('all', o.consent_channel) and l.message_tag in ('all', o.message_tag)
     and coalesce(l.journey = o.journey, o.purpose = 'marketing')
 union all
-select o.candidate, l.limit_number,
-    case when l.kind like 'budget%' then o.cost else 1 end
-from _open as o
-inner join binding as l
-    on l.kind = 'budget_all'
-    or (l.kind = 'budget_journey' and o.journey = l.who)
-    or (l.kind in ('budget_channel', 'channel') and o.consent_channel = l.who)
-    or (l.kind = 'advisor' and o.guide_id = l.who and o.consent_channel = l.consent_channel)
-where o.purpose = 'marketing'
+select t.candidate, t.limit_number, t.weight
+from taken as t inner join binding as b on t.limit_number = b.limit_number
 """
 
 # Stopped by what was sent before, whatever becomes of the other messages of tonight.
