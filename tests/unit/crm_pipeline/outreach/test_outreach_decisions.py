@@ -711,6 +711,24 @@ def test_a_cap_counts_what_every_former_id_of_the_person_got(world: World) -> No
     assert world.outcomes(merged) == {"1": "capped", "2": "send"}
 
 
+def test_a_contact_of_several_people_is_under_the_caps_of_one(world: World) -> None:
+    world.say(world.sources, "granted")
+    world.rules["outreach_caps"] = [cap("day", 1, 1)]
+    shared = f"update activation.outreach_contacts set contact_token = '{world.token('1')}'"
+    winners = set()
+    for month in range(1, 13):  # until each journey would write to another of them
+        told = {"occurrence": f"2011-{month:02}-01", "contacts": [shared]}
+        alone = [world.decide(one, **told) for one in (LOW, HIGH)]
+        winners = {p for table in alone for p, o in world.outcomes(table).items() if o == "send"}
+        if len(winners) == 2:
+            break
+    assert len(winners) == 2
+    table = world.decide(LOW, HIGH, **told)
+    went = [row["journey"] for row in table.to_pylist() if row["outcome"] == "send"]
+    assert went == ["high"]
+    assert "priority.high" in table.column("rule_id").to_pylist()
+
+
 @pytest.mark.requirement("OUT-5")
 @pytest.mark.parametrize(
     ("state", "outcome"),
