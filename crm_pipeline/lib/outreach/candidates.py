@@ -48,7 +48,7 @@ def make_candidates(
     """Makes the tables of ``FACTS``: candidates, contacts, channels tried before, messages counted.
 
     Raises:
-        OutreachError: an audience lacks a column, or repeats a candidate.
+        OutreachError: an audience lacks a column, has an incomplete entry, or repeats a candidate.
     """
     connection.execute(_PEOPLE, {"zone": zone.key})
     (send_date,) = fetch_row(connection, "select send_date from _moment")
@@ -126,8 +126,8 @@ def _audience_query(connection: duckdb.DuckDBPyConnection, journey: JourneySpec)
 def _require_grain(connection: duckdb.DuckDBPyConnection, journeys: Sequence[JourneySpec]) -> None:
     """Refuses entries that are incomplete, which would be lost, and candidates that are repeated.
 
-    Ids that grow from row to row show that none repeats, and that rows are in the order of ids.
-    Entries are counted only where that is not so.
+    Ids that grow from row to row show that none repeats, and that rows are in the order of ids, by
+    which ties are settled. Entries are counted only where that is not so.
     """
     (misplaced,) = fetch_row(
         connection,
@@ -155,6 +155,12 @@ def _require_grain(connection: duckdb.DuckDBPyConnection, journeys: Sequence[Jou
                 where=one.audience,
                 remedy="its grain is one row per customer and occurrence",
             )
+    if misplaced:
+        raise OutreachError(
+            f"{misplaced} candidates are not in the order of their ids",
+            where="candidates of outreach",
+            remedy="this is a defect in lib/outreach; nothing is decided",
+        )
 
 
 # A claim is of a customer as of its night. It counts for every customer who now holds an account

@@ -24,6 +24,7 @@ from outreach_support import (
 
 from crm_pipeline.lib.errors import OutreachError
 from crm_pipeline.lib.files import write_parquet
+from crm_pipeline.lib.outreach import candidates
 from crm_pipeline.lib.outreach.balance import count_candidates, require_balance
 from crm_pipeline.lib.outreach.decisions import DECISION_SCHEMA, decide_all
 from crm_pipeline.lib.outreach.journey import load_journeys
@@ -955,6 +956,27 @@ def test_an_advisor_gets_no_more_tasks_than_a_day_has(world: World) -> None:
 def test_an_audience_that_repeats_a_candidate_is_refused(world: World) -> None:
     with pytest.raises(OutreachError, match="repeats a candidate"):
         world.decide(people=["1", "1"])
+
+
+@pytest.mark.parametrize("column", ["customer_id", "occurrence", "triggered_at"])
+def test_an_entry_without_its_key_or_moment_is_refused_and_not_lost(
+    world: World, column: str
+) -> None:
+    with world.opened(journey()) as connection:
+        connection.execute(f"update activation.wake_up_audience set {column} = null")
+        with pytest.raises(OutreachError, match=f"{len(world.sources)} without customer"):
+            decide_all(
+                connection, [journey()], moment=night_of(AS_OF, SHANGHAI), zone=SHANGHAI, salt=SALT
+            )
+
+
+def test_candidates_out_of_order_are_decided_by_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = candidates._CANDIDATES.replace("order by n.decision_id", "order by n.decision_id desc")
+    monkeypatch.setattr(candidates, "_CANDIDATES", turned)
+    with pytest.raises(OutreachError, match="not in the order of their ids"):
+        world.decide()
 
 
 @pytest.mark.parametrize("column", ["triggered_at", "product_name"])
